@@ -1,0 +1,35 @@
+"""Names of the Kafka headers, and the origin they carry.
+
+CloudEvents 1.0 Kafka binding, binary mode, plus ours. The origin of a record is
+the raw record it derives from; it survives every hop, and `origin:kind` is the
+deterministic id by which consumers drop repeats.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONTENT_TYPE: Final = "content-type"
+CE_ID: Final = "ce_id"
+CE_SOURCE: Final = "ce_source"
+CE_TYPE: Final = "ce_type"
+CE_TIME: Final = "ce_time"
+ORIGIN: Final = "dwcp-origin"
+
+ERROR_REASON: Final = "dwcp-error-reason"
+ERROR_STAGE: Final = "dwcp-error-stage"
+ERROR_MESSAGE: Final = "dwcp-error-message"
+ERROR_TOPIC: Final = "dwcp-error-topic"
+ERROR_PARTITION: Final = "dwcp-error-partition"
+ERROR_OFFSET: Final = "dwcp-error-offset"
+
+JSON: Final = b"application/json"
+
+
+def origin_of(topic: str, partition: int, offset: int) -> bytes:
+    """Origin of a record read from a raw topic.
+
+    >>> origin_of("dwcp.network.raw.v1", 3, 42)
+    b'dwcp.network.raw.v1/3/42'
+    """
+    return b"%s/%d/%d" % (topic.encode(), partition, offset)

@@ -1,0 +1,117 @@
+"""System metrics, anomaly scores and anomalies."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from schemas.field import Amount, DurationMs, Identifier, Percent, Ratio, TimestampMs
+
+METRICS: Final = (
+    "latency_mean",
+    "latency_std",
+    "latency_p95",
+    "latency_p99",
+    "throughput_mean",
+    "throughput_std",
+    "error_rate",
+    "error_count",
+    "cpu_usage",
+    "memory_usage",
+    "disk_usage",
+    "network_io",
+    "disk_io",
+    "compression_ratio",
+    "prediction_accuracy",
+    "consensus_time",
+)
+"""The metrics watched for anomalies, in the order of every `[..., metric]` array."""
+
+ANOMALY_TYPES: Final = (
+    "latency_spike",
+    "throughput_drop",
+    "error_burst",
+    "resource_exhaustion",
+    "compression_failure",
+    "prediction_error",
+    "consensus_delay",
+)
+"""Checked in this order; what fits none is `unknown`."""
+
+AnomalyType = Literal[
+    "latency_spike",
+    "throughput_drop",
+    "error_burst",
+    "resource_exhaustion",
+    "compression_failure",
+    "prediction_error",
+    "consensus_delay",
+    "unknown",
+]
+Severity = Literal["low", "medium", "high", "critical"]
+
+
+class SystemMetrics(Struct, frozen=True, gc=False):
+    """One node's metrics, every 5 s; keyed by node."""
+
+    timestamp: TimestampMs
+    node_id: Identifier
+    latency_mean: DurationMs
+    latency_std: DurationMs
+    latency_p95: DurationMs
+    latency_p99: DurationMs
+    throughput_mean: Amount
+    throughput_std: Amount
+    error_rate: Percent
+    error_count: Amount
+    cpu_usage: Percent
+    memory_usage: Percent
+    disk_usage: Percent
+    network_io: Amount
+    disk_io: Amount
+    compression_ratio: Amount
+    prediction_accuracy: Percent
+    consensus_time: DurationMs
+    network_bandwidth: Amount = 0.0
+    storage_used: Amount = 0.0
+    request_rate: Amount = 0.0
+
+
+class AnomalyScore(Struct, frozen=True, gc=False):
+    """How unusual one node's metrics are: a calibrated score and its threshold."""
+
+    id: Identifier
+    timestamp: TimestampMs
+    node_id: Identifier
+    anomaly_score: Ratio
+    threshold: Ratio
+    is_anomaly: bool
+    detection_method: Identifier
+
+
+class BaselineComparison(Struct, frozen=True, gc=False):
+    """One metric beside its baseline on that node."""
+
+    current: float
+    baseline_mean: float
+    baseline_p95: float
+    deviation_pct: float
+    z_score: float
+
+
+class Anomaly(Struct, frozen=True, gc=False):
+    """One anomalous record of one node, with what pushed it there."""
+
+    id: Identifier
+    timestamp: TimestampMs
+    node_id: Identifier
+    anomaly_type: AnomalyType
+    severity: Severity
+    severity_score: Ratio
+    anomaly_score: Ratio
+    detection_method: Identifier
+    top_contributing_features: list[str]
+    metrics: dict[str, float]
+    baseline_comparison: dict[str, BaselineComparison]
+    recommended_actions: list[str]
