@@ -1,0 +1,73 @@
+"""The `dwcp` command line.
+
+Each group lives beside what it drives and is imported only when it is asked for,
+so that `dwcp --help` is instant and no room imports another for a command's sake.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from schemas.error import DwcpError
+
+
+class _Entry(NamedTuple):
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS = {
+    "demo": _Entry("streams.demo.command", "demo", "See predictions flow: broker, worker and simulated fleet."),
+    "simulate": _Entry("offline.simulator.command", "simulate", "Feed a broker, or write a recording, from a fleet."),
+    "topics": _Entry("streams.command", "topics", "List, compare and create the topics."),
+    "config": _Entry("streams.command", "config", "Show every setting, its value and its meaning."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is used, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order a new user needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command itself; None when there is none of that name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(import_module(entry.module), entry.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing any of it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="dwcp-streams")
+def dwcp() -> None:
+    """Decisions from DWCP telemetry, while it streams.
+
+    Start with `dwcp demo`. Workers are started with `faust -A app worker` and
+    configured by environment variables: `dwcp config` lists them.
+    """
+
+
+def main() -> Any:
+    """Run `dwcp`; errors of ours are one line on stderr and their own exit code."""
+    try:
+        return dwcp(standalone_mode=True)
+    except DwcpError as exc:
+        click.echo(f"dwcp: {exc}", err=True)
+        sys.exit(exc.exit_code)
+
+
+if __name__ == "__main__":
+    main()

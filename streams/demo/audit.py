@@ -1,0 +1,227 @@
+"""The demo's subscriber: reads every topic as anyone could, and accounts for every input."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Consumer, Message, TopicPartition
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from schemas.error import InfraError
+from schemas.header import ERROR_REASON, ORIGIN
+from schemas.topic import (
+    COMPRESSION_LABEL,
+    COMPRESSION_PREDICTION,
+    COMPRESSION_RAW,
+    DEAD_LETTER,
+    DRIFT_ALERT,
+    INPUTS,
+    KEYED,
+    LATE,
+    NETWORK_FEATURES,
+    NETWORK_FORECAST,
+    NETWORK_RAW,
+    NETWORK_SCORE,
+    SYSTEM_ANOMALY,
+    SYSTEM_RAW,
+    SYSTEM_SCORE,
+    TOPICS,
+)
+from streams.demo import ledger
+from streams.demo.score import BandwidthScore, SelectorScore
+
+_POLL_RECORDS = 5_000
+_COMPACT_EVERY_S = 10.0
+
+_BIT = {topic.name: ledger.KEYED for topic in KEYED} | {
+    NETWORK_FORECAST.name: ledger.ANSWER,
+    COMPRESSION_PREDICTION.name: ledger.ANSWER,
+    SYSTEM_SCORE.name: ledger.ANSWER,
+    NETWORK_FEATURES.name: ledger.DERIVED,
+    COMPRESSION_LABEL.name: ledger.DERIVED,
+    DEAD_LETTER.name: ledger.REJECTED,
+    LATE.name: ledger.REJECTED,
+}
+# A label needs an outcome or a history, which a producer may not have sent.
+_REQUIRED = {
+    NETWORK_RAW.name: ledger.KEYED | ledger.ANSWER | ledger.DERIVED,
+    COMPRESSION_RAW.name: ledger.KEYED | ledger.ANSWER,
+    SYSTEM_RAW.name: ledger.KEYED | ledger.ANSWER,
+}
+
+
+class AnomalySeen(Struct):
+    """The part of an anomaly that the demo shows and scores."""
+
+    timestamp: int
+    node_id: str
+    anomaly_type: str
+    severity: str
+    anomaly_score: float
+
+
+class DriftSeen(Struct):
+    """The part of a drift alert that the demo shows."""
+
+    timestamp: int
+    model: str
+    feature: str
+    statistic: str
+    value: float
+
+
+class ForecastSeen(Struct):
+    """The part of a forecast that the demo shows."""
+
+    node_id: str
+    peer_id: str
+    predicted_bandwidth_mbps: float
+    predicted_latency_ms: float
+    confidence: float
+    amst_streams: int
+    amst_action: str
+
+
+class Audit:
+    """Every figure the demo prints, computed from what the topics carry.
+
+    Parameters
+    ----------
+    broker
+        Bootstrap address.
+    """
+
+    def __init__(self, broker: str) -> None:
+        self.events: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
+        self.late = 0
+        self.selector = SelectorScore()
+        self.bandwidth = BandwidthScore()
+        self.anomalies: list[AnomalySeen] = []
+        self.drift_alerts: list[DriftSeen] = []
+        self.forecasts: deque[bytes] = deque(maxlen=4)
+        self._partitions: dict[tuple[str, int], ledger.PartitionLedger] = {}
+        self._consumer = _consumer(broker)
+        self._compacted = time.monotonic()
+        self.first_input_ms: int | None = None
+        self.last_output_ms: int | None = None
+        self._read = {
+            COMPRESSION_LABEL.name: self.selector.label,
+            COMPRESSION_PREDICTION.name: self.selector.prediction,
+            NETWORK_SCORE.name: self.bandwidth.score,
+            NETWORK_FORECAST.name: self.forecasts.append,
+            SYSTEM_ANOMALY.name: lambda value: self.anomalies.append(_anomaly.decode(value)),
+            DRIFT_ALERT.name: lambda value: self.drift_alerts.append(_drift.decode(value)),
+        }
+
+    def poll(self, timeout_s: float) -> int:
+        """Read what has arrived; how many records that was."""
+        messages = self._consumer.consume(_POLL_RECORDS, timeout_s)
+        now_ms = time.time_ns() // 1_000_000
+        for message in messages:
+            if message.error():
+                raise InfraError(f"the demo's subscriber cannot read: {message.error()}")
+            self._take(message, now_ms)
+        if time.monotonic() - self._compacted > _COMPACT_EVERY_S:
+            self._compacted = time.monotonic()
+            for account in self._partitions.values():
+                account.compact()
+        return len(messages)
+
+    def _take(self, message: Message, now_ms: int) -> None:
+        topic = message.topic()
+        self.events[topic] += 1
+        if topic in _REQUIRED:
+            sent_ms = message.timestamp()[1]
+            self._account(topic, message.partition()).sent(message.offset(), sent_ms)
+            if self.first_input_ms is None:
+                self.first_input_ms = sent_ms
+            return
+        self.last_output_ms = now_ms
+        bit = _BIT.get(topic)
+        headers = message.headers() or ()
+        if bit is not None:
+            first_time = self._saw(headers, bit, now_ms)
+            if not first_time:
+                return
+        if topic == DEAD_LETTER.name:
+            self.dead_letters[_header(headers, ERROR_REASON).decode()] += 1
+        elif topic == LATE.name:
+            self.late += 1
+        read = self._read.get(topic)
+        if read is not None:
+            read(message.value())
+
+    def _saw(self, headers: Any, bit: int, now_ms: int) -> bool:
+        topic, partition, offset = _header(headers, ORIGIN).decode().rsplit("/", 2)
+        return self._account(topic, int(partition)).saw(int(offset), bit, now_ms)
+
+    def _account(self, topic: str, partition: int) -> ledger.PartitionLedger:
+        account = self._partitions.get((topic, partition))
+        if account is None:
+            account = self._partitions[topic, partition] = ledger.PartitionLedger(_REQUIRED[topic])
+        return account
+
+    def lost(self) -> int:
+        """Inputs on the broker without their outputs, a dead letter or a late record."""
+        total = 0
+        for topic in INPUTS:
+            for partition in range(topic.partitions):
+                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=5.0)
+                total += self._account(topic.name, partition).lost(end)
+        return total
+
+    @property
+    def events_in(self) -> int:
+        """Records on the input topics."""
+        return sum(self.events[topic.name] for topic in INPUTS)
+
+    @property
+    def repeats(self) -> int:
+        """Outputs seen more than once with the same id: what at-least-once costs."""
+        return sum(account.repeats for account in self._partitions.values())
+
+    def latency_ms(self) -> dict[str, float | None]:
+        """From the moment an input was due to be sent to its answer's arrival here."""
+        total = np.zeros(ledger.LATENCY_BUCKETS_MS, np.int64)
+        for account in self._partitions.values():
+            total += account.latency_histogram()
+        return {"p50": ledger.quantile_ms(total, 0.5), "p99": ledger.quantile_ms(total, 0.99)}
+
+    def latest_forecasts(self) -> list[ForecastSeen]:
+        """The newest forecasts, oldest first."""
+        return [_forecast.decode(value) for value in self.forecasts]
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+
+_anomaly = Decoder(AnomalySeen)
+_drift = Decoder(DriftSeen)
+_forecast = Decoder(ForecastSeen)
+
+
+def _consumer(broker: str) -> Consumer:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": "dwcp-demo-audit",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    consumer.assign([TopicPartition(t.name, p, 0) for t in TOPICS for p in range(t.partitions)])
+    return consumer
+
+
+def _header(headers: Any, name: str) -> bytes:
+    for key, value in headers:
+        if key == name:
+            return bytes(value)
+    raise InfraError(f"a record without its {name} header: its input cannot be accounted for")

@@ -1,0 +1,225 @@
+"""`dwcp demo`: the whole product in one command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from schemas.error import InfraError
+from schemas.topic import INPUTS, TOPICS
+from streams.demo.audit import Audit
+from streams.demo.process import Process, free_port, require_free, wait_ready
+from streams.demo.view import Rates, line, screen
+from streams.embedded import EmbeddedBroker
+from streams.settings import Settings
+
+_READY_S = 90.0
+_DRAIN_S = 60.0
+_REFRESH_S = 1.0
+_LINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    seed: int
+    links: int
+    nodes: int
+    rate: int
+    faults: str
+
+    def arguments(self, broker: str, truth: Path) -> list[str]:
+        return [
+            "streams.cli", "simulate", "--to", broker, "--seed", str(self.seed), "--links", str(self.links),
+            "--nodes", str(self.nodes), "--rate", str(self.rate), "--faults", self.faults,
+            "--truth", str(truth), "--json",
+        ]  # fmt: skip
+
+
+@click.command()
+@click.option("--seconds", type=click.IntRange(min=1), help="Feed for so long, then end. Default: until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing else on stdout.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the simulated fleet.")
+@click.option("--links", default=400, show_default=True, type=click.IntRange(min=1), help="Links in the fleet.")
+@click.option("--nodes", default=80, show_default=True, type=click.IntRange(min=2), help="Hosts in the fleet.")
+@click.option("--rate", default=8000, show_default=True, type=click.IntRange(min=1), help="Input events per second.")
+@click.option("--faults", default="random", show_default=True, help="Fault schedule: random, none or a JSON file.")
+@click.option("--web-port", type=click.IntRange(0, 65535), help="Port of metrics and web API; 0 picks a free one.")
+def demo(
+    seconds: int | None,
+    as_json: bool,
+    seed: int,
+    links: int,
+    nodes: int,
+    rate: int,
+    faults: str,
+    web_port: int | None,
+) -> None:
+    """See predictions flow on one machine, without Kafka, Java or Docker.
+
+    Starts an embedded broker (librdkafka's mock cluster: real protocol, in memory,
+    for trying things only), a real `faust -A app worker`, and a simulated fleet that
+    sends compression telemetry, network samples and system metrics. A subscriber
+    reads every topic, scores the predictions against what then happened, and
+    accounts for every input: `lost` must be 0.
+
+    Event time runs faster than the clock, so that forecasts meet the sample that
+    came 15 minutes later within seconds.
+    """
+    port = _web_port(web_port)
+    fleet = _Fleet(seed, links, nodes, rate, faults)
+    work = Path(tempfile.mkdtemp(prefix="dwcp-demo-"))
+    with EmbeddedBroker() as broker:
+        summary = _run(broker.address, fleet, port, seconds, work, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        click.echo(_closing(summary))
+    if summary["lost"]:
+        raise InfraError(f"{summary['lost']} inputs have neither outputs nor a dead letter; logs are in {work}")
+
+
+def _web_port(asked: int | None) -> int:
+    if asked == 0:
+        return free_port()
+    if asked is not None:
+        require_free(asked, "--web-port")
+        return asked
+    usual = Settings.from_environment({}).web_port
+    try:
+        require_free(usual, "--web-port")
+    except Exception:
+        port = free_port()
+        click.echo(f"port {usual} is taken; metrics and web API are on {port}", err=True)
+        return port
+    return usual
+
+
+def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path, quiet: bool) -> dict[str, Any]:
+    address = f"http://127.0.0.1:{port}"
+    environment = {"BROKER_URL": f"kafka://{broker}", "DWCP_WEB_PORT": str(port), "DWCP_WEB_HOST": "127.0.0.1"}
+    click.echo("starting the worker (compiles its kernels the first time) ...", err=True)
+    truth = work / "truth.jsonl"
+    audit = Audit(broker)
+    worker = Process("worker", ["faust", "-A", "app", "worker"], work / "worker.log", environment)
+    simulator = None
+    try:
+        with _interruptible() as interrupted:
+            wait_ready(worker, address, _READY_S)
+            simulator = Process("simulator", fleet.arguments(broker, truth), work / "simulator.log")
+            started = time.monotonic()
+            _watch(audit, [worker, simulator], seconds, interrupted, _addresses(broker, address, work), quiet)
+        simulator.stop()
+        fed_s = time.monotonic() - started
+        _drain(audit, worker)
+        lost = audit.lost()
+        exit_code = worker.stop()
+        summary = _summary(audit, fed_s, lost) | {"worker_exit_code": exit_code, "seed": fleet.seed, "logs": str(work)}
+        if simulator.stdout():
+            summary["simulator"] = json.loads(simulator.stdout())
+        return summary
+    finally:
+        if simulator is not None:
+            simulator.stop()
+        worker.stop()
+        audit.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of raising, so that everything stops in order."""
+    caught: list[int] = []
+    before = {s: signal.signal(s, lambda n, _: caught.append(n)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(
+    audit: Audit, processes: list[Process], seconds: int | None, interrupted: list[int], addresses: str, quiet: bool
+) -> None:
+    started = last = time.monotonic()
+    rates = Rates()
+    console = Console(stderr=True)
+    full_screen = console.is_terminal and not quiet
+    with Live(console=console, screen=full_screen, auto_refresh=False) if full_screen else _nothing() as live:
+        if live is None:
+            click.echo(addresses, err=True)
+        while not interrupted and (seconds is None or time.monotonic() - started < seconds):
+            audit.poll(0.1)
+            for process in processes:
+                process.check()
+            now = time.monotonic()
+            if live is not None and now - last > _REFRESH_S:
+                last = now
+                live.update(screen(audit, rates.look(audit.events, now), addresses, audit.lost()), refresh=True)
+            elif live is None and now - last > _LINE_S:
+                last = now
+                click.echo(line(_summary(audit, now - started, 0)), err=True)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def _drain(audit: Audit, worker: Process) -> None:
+    """Read on until every input is accounted for, or too long has passed."""
+    deadline = time.monotonic() + _DRAIN_S
+    while time.monotonic() < deadline:
+        worker.check()
+        if audit.poll(0.2) == 0 and audit.lost() == 0:
+            return
+
+
+def _summary(audit: Audit, fed_s: float, lost: int) -> dict[str, Any]:
+    elapsed_s = fed_s
+    if audit.first_input_ms is not None and audit.last_output_ms is not None:
+        elapsed_s = (audit.last_output_ms - audit.first_input_ms) / 1000
+    by_type: dict[str, int] = {}
+    for anomaly in audit.anomalies:
+        by_type[anomaly.anomaly_type] = by_type.get(anomaly.anomaly_type, 0) + 1
+    return {
+        "events_in": audit.events_in,
+        "events_in_by_topic": {topic.name: audit.events[topic.name] for topic in INPUTS},
+        "events_out": {topic.name: audit.events[topic.name] for topic in TOPICS if topic not in INPUTS},
+        "events_per_second": audit.events_in / max(elapsed_s, 1e-3),
+        "elapsed_s": elapsed_s,
+        "latency_ms": audit.latency_ms(),
+        "selector": audit.selector.summary(),
+        "bandwidth": audit.bandwidth.summary(),
+        "anomalies": len(audit.anomalies),
+        "anomalies_by_type": by_type,
+        "drift_alerts": len(audit.drift_alerts),
+        "dead_letters": sum(audit.dead_letters.values()),
+        "dead_letters_by_reason": dict(audit.dead_letters),
+        "late": audit.late,
+        "repeats": audit.repeats,
+        "lost": lost,
+    }
+
+
+def _addresses(broker: str, address: str, work: Path) -> str:
+    return (
+        f"broker    {broker}   (embedded: in memory, gone when the demo ends)\n"
+        f"metrics   {address}/metrics      health {address}/health/ready\n"
+        f"logs      {work}\n"
+        f"subscribe kcat -b {broker} -t dwcp.compression.prediction.v1 -C   (or any Kafka client)\n"
+        f"stop      Ctrl-C"
+    )
+
+
+def _closing(summary: dict[str, Any]) -> str:
+    return f"{line(summary)}\nlost {summary['lost']}, repeats {summary['repeats']}, logs {summary['logs']}"

@@ -1,0 +1,117 @@
+"""The demo's processes: start, wait until ready, stop in order, keep their logs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from schemas.error import ConfigError, DwcpError, InfraError
+
+_STOP_S = 20.0
+
+
+class Process:
+    """A child in a session of its own, so that Ctrl-C reaches it only through us."""
+
+    def __init__(self, name: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = log
+        with log.open("wb") as stderr, log.with_suffix(".out").open("wb") as stdout:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", *args],
+                stdout=stdout,
+                stderr=stderr,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Raise when the process has ended, with what it said last."""
+        code = self._popen.poll()
+        if code is not None:
+            raise _ChildError(self, code)
+
+    @property
+    def finished(self) -> bool:
+        """True once it ended by itself with exit code 0; raises when it failed."""
+        code = self._popen.poll()
+        if code not in (None, 0):
+            raise _ChildError(self, code)
+        return code == 0
+
+    def stdout(self) -> str:
+        """What it printed."""
+        return self.log.with_suffix(".out").read_text()
+
+    def stop(self) -> int:
+        """SIGTERM and wait; SIGKILL after 20 s. The exit code."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(signal.SIGTERM)
+            try:
+                self._popen.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+        return self._popen.wait()
+
+
+class _ChildError(DwcpError):
+    """A child that ended by itself: its own last words and its own exit code."""
+
+    def __init__(self, process: Process, code: int) -> None:
+        self.exit_code = code if code > 0 else InfraError.exit_code
+        lines = [line for line in process.log.read_text(errors="replace").splitlines() if line.strip()]
+        last = "\n  ".join(lines[-8:]) or "(it printed nothing)"
+        super().__init__(f"the {process.name} ended with exit code {code}; log {process.log}:\n  {last}")
+
+
+def wait_ready(worker: Process, address: str, timeout_s: float) -> None:
+    """Wait until the worker says that it is ready.
+
+    Raises
+    ------
+    InfraError
+        When it is not ready in time, naming the log to read.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        worker.check()
+        try:
+            with urllib.request.urlopen(f"{address}/health/ready", timeout=2) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.1)
+    raise InfraError(f"the worker was not ready after {timeout_s:.0f} s; its log is {worker.log}")
+
+
+def free_port() -> int:
+    """A port on loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free(port: int, option: str) -> None:
+    """Raise when a port on loopback is taken.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option and what to do.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            raise ConfigError(option, port, f"the port must be free ({exc.strerror}); 0 picks a free one") from exc
