@@ -44,7 +44,8 @@ class PartitionLedger:
     def sent(self, offset: int, timestamp_ms: int) -> None:
         """Note when a record was due to be sent."""
         if offset >= self.base:
-            self._sent_ms[self._index(offset)] = timestamp_ms
+            i = self._index(offset)  # first: it may replace the arrays by longer ones
+            self._sent_ms[i] = timestamp_ms
 
     def saw(self, offset: int, bit: int, now_ms: int) -> bool:
         """Note one output; False when this very output was seen before (a repeat)."""
