@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 CONTENT_TYPE: Final = "content-type"
+CE_SPECVERSION: Final = "ce_specversion"
 CE_ID: Final = "ce_id"
 CE_SOURCE: Final = "ce_source"
 CE_TYPE: Final = "ce_type"

@@ -167,11 +167,11 @@ def test_quality_is_the_share_of_features_present() -> None:
 
 def test_canonical_compression_survives_the_wire() -> None:
     result = ingest(CompressionIngest, COMPRESSION_RAW, COMPRESSION | {"amst_stream_count": 16}, COMPRESSION)
-    codec = codec_of(COMPRESSION_KEYED.record)  # type: ignore[type-var, arg-type]
+    codec = codec_of(COMPRESSION_KEYED.record)
     records, rejected = codec.decode(codec.encode(result.outputs[COMPRESSION_KEYED].columns))
     assert not rejected
-    assert [r.amst_stream_count for r in records] == [16, None]  # type: ignore[attr-defined]
-    assert records[1].hde_latency_ms is None  # type: ignore[attr-defined]
+    assert [r.amst_stream_count for r in records] == [16, None]
+    assert records[1].hde_latency_ms is None
 
 
 def test_system_metrics_are_keyed_by_node() -> None:

@@ -1,0 +1,14 @@
+"""System: how unusual a node's metrics are, and what kind of trouble that is."""
+
+from __future__ import annotations
+
+from online_models.system import SystemState
+from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_KEYED, SYSTEM_SCORE
+from streams.runner import declare
+
+agent = declare(
+    "system",
+    source=SYSTEM_KEYED,
+    state=SystemState,
+    publishes=(SYSTEM_SCORE, SYSTEM_ANOMALY, DRIFT_ALERT),
+)

@@ -1,0 +1,310 @@
+"""Network samples in; features, forecasts with AMST parameters, and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from online_models.amst import ACTIONS, ADJUST, REASONS, START, decide, transport
+from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
+from online_models.drift import DriftMonitor, alerts
+from online_models.expert import FEATURES, MOVING_AVERAGE, PERSISTENCE, link_dtype, observe
+from online_models.forecaster import (
+    FORECAST,
+    MODEL,
+    PENDING,
+    VOTE,
+    confidence,
+    due,
+    forecast,
+    remember,
+    settle,
+    start_models,
+    total_confidence,
+)
+from online_models.network_feature import (
+    COUNTERS,
+    FEATURE_NAMES,
+    FEATURE_SCHEMA,
+    WINDOW,
+    encode_network,
+    link_type_codes,
+    write_features,
+)
+from online_models.sample import network_batch
+from online_models.slot import SlotTable
+from schemas.batch import Batch, Output, Result
+from schemas.field import LINK_TYPES
+from schemas.network import HORIZON_MS, TARGETS
+from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, Topic
+
+MODEL_VERSION: Final = "hedge-8.1"
+
+LINK: Final = link_dtype(
+    *VOTE, ("clock", "i8"), ("count", "i8"), ("streams", "i8"), ("buffer_bytes", "i8"), ("chunk_bytes", "i8")
+)
+"""One link's state."""
+
+SCORE: Final = np.dtype(
+    [
+        ("made_at", "i8"),
+        ("error", "f8", (4,)),
+        ("persistence_error", "f8", (4,)),
+        ("moving_average_error", "f8", (4,)),
+        ("covered", "u1", (4,)),
+        ("relative_error", "f8"),
+        ("scored", "?"),
+    ],
+    align=True,
+)
+"""Verdict on the forecast a row's sample met, if `scored`."""
+
+
+class NetworkState:
+    """One partition's links.
+
+    Parameters
+    ----------
+    lateness_ms
+        How far behind its link's clock a sample may be and still be answered.
+    """
+
+    def __init__(self, lateness_ms: int = LATENESS_MS) -> None:
+        self._lateness_ms = lateness_ms
+        self._links = SlotTable(LINK)
+        self._models = np.zeros(len(LINK_TYPES), MODEL)
+        start_models(self._models)
+        self._drift = [DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION) for kind in LINK_TYPES]
+        self._seen = np.zeros(4, np.int64)
+        self._error = np.zeros((3, 4))
+        self._covered = np.zeros(4)
+        self._scored = 0
+        self._relative_error = 0.0
+
+    def step(self, batch: Batch) -> Result:
+        """Features and forecasts of every sample that is not late, and the scores they bring."""
+        columns = batch.columns
+        n = len(batch)
+        slot = self._links.index(batch.key)
+        timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
+        kind_of_link = link_type_codes(columns)
+        kind = np.empty(n, np.int64)
+        clock = np.empty(n, np.int64)
+        feature = np.empty((n, len(FEATURE_NAMES)))
+        made = np.zeros(n, FORECAST)
+        certain = np.empty(n)
+        amst = np.empty((n, 6), np.int64)
+        score = np.zeros(n, SCORE)
+        _step(
+            self._links.rows,
+            self._models,
+            slot,
+            timestamp,
+            np.column_stack([columns[name] for name in TARGETS]),
+            np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64),
+            encode_network(columns),
+            kind_of_link,
+            self._lateness_ms,
+            kind,
+            clock,
+            feature,
+            made,
+            certain,
+            amst,
+            score,
+        )
+        self._count(kind, score)
+        row = np.flatnonzero(kind != LATE)
+        scored = np.flatnonzero(score["scored"])
+        outputs: dict[Topic, Output] = {}
+        if len(row):
+            outputs[NETWORK_FEATURES] = _features(columns, row, feature[row])
+            outputs[NETWORK_FORECAST] = _forecasts(columns, row, clock[row], made[row], certain[row], amst[row])
+        if len(scored):
+            outputs[NETWORK_SCORE] = _scores(columns, scored, score[scored])
+            shifts = []
+            for code, monitor in enumerate(self._drift):
+                mine = scored[kind_of_link[scored] == code]
+                shifts += monitor.update(mine.tolist(), np.minimum(score["relative_error"][mine], 1.0).tolist())
+            if found := alerts(batch, shifts):
+                outputs[DRIFT_ALERT] = found
+        return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
+
+    def _count(self, kind: NDArray[Any], score: NDArray[Any]) -> None:
+        self._seen += np.bincount(kind, minlength=4)
+        done = score[score["scored"]]
+        self._error += [
+            done["error"].sum(axis=0),
+            done["persistence_error"].sum(axis=0),
+            done["moving_average_error"].sum(axis=0),
+        ]
+        self._covered += done["covered"].sum(axis=0)
+        self._scored += len(done)
+        self._relative_error += float(np.minimum(done["relative_error"], 1.0).sum())
+
+    def gauges(self) -> Mapping[str, tuple[float, float | None]]:
+        """Errors beside their bars, coverage, and the means over links that dashboards show."""
+        links = self._links.rows
+        n = float(len(links))
+        each = np.arange(len(links))
+        newest = links["window"][each, (links["count"] - 1) % WINDOW]
+        predicted = links["predicted"][each, (links["made"] - 1) % PENDING]
+        found: dict[str, tuple[float, float | None]] = {
+            "network_links": (n, None),
+            "network_samples": (float(self._seen.sum()), None),
+            "network_duplicates": (float(self._seen[DUPLICATE]), None),
+            "network_reordered": (float(self._seen[REORDERED]), None),
+            "network_late": (float(self._seen[LATE]), None),
+            "forecast_scored": (float(self._scored), None),
+            "forecast_accuracy": (self._scored - self._relative_error, float(self._scored)),
+            "forecast_confidence": (total_confidence(links), n),
+        }
+        for m, target in enumerate(TARGETS):
+            found[f"current_{target}"] = (float(newest[:, m].sum()), n)
+            found[f"predicted_{target}"] = (float(predicted[:, m].sum()), n)
+            found[f"forecast_coverage_{target}"] = (float(self._covered[m]), float(self._scored))
+            for k, bar in enumerate(("", "persistence_", "moving_average_")):
+                found[f"forecast_{bar}mae_{target}"] = (float(self._error[k, m]), float(self._scored))
+        return found
+
+    @classmethod
+    def warm(cls) -> None:
+        """Compile every kernel by running a few samples of one link."""
+        state = cls()
+        state.step(network_batch(timestamps_ms=[0, 60_000, HORIZON_MS]))
+        state.gauges()
+
+
+@njit(cache=True)
+def _step(
+    links: NDArray[Any],
+    models: NDArray[Any],
+    slot: NDArray[Any],
+    timestamp: NDArray[Any],
+    target: NDArray[Any],
+    counter: NDArray[Any],
+    code: NDArray[Any],
+    kind_of_link: NDArray[Any],
+    lateness_ms: int,
+    kind: NDArray[Any],
+    clock: NDArray[Any],
+    feature: NDArray[Any],
+    made: NDArray[Any],
+    certain: NDArray[Any],
+    amst: NDArray[Any],
+    score: NDArray[Any],
+) -> None:
+    x = np.empty(FEATURES)
+    gain = np.empty(FEATURES)
+    for i in range(len(slot)):
+        link = links[slot[i]]
+        model = models[kind_of_link[i]]
+        clock[i] = link.clock
+        kind[i] = arrival(link.count > 0, link.clock, timestamp[i], lateness_ms)
+        if kind[i] == LATE:
+            continue
+        fresh = kind[i] == FRESH
+        if fresh:
+            if link.count == 0:
+                link.streams, link.buffer_bytes, link.chunk_bytes = START
+            elapsed_ms = float(timestamp[i] - link.clock)
+            _settle(link, model, timestamp[i], target[i], score[i], x, gain)
+            observe(link, link.count, elapsed_ms, target[i], timestamp[i])
+            link.count += 1
+            link.clock = timestamp[i]
+            clock[i] = timestamp[i]
+        write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
+        forecast(link, model, link.count, link.clock + HORIZON_MS, made[i], x)
+        certain[i] = confidence(link)
+        _transport(link, made[i], certain[i], fresh, amst[i])
+        if fresh:
+            remember(link, made[i], link.clock)
+
+
+@njit(cache=True)
+def _settle(
+    link: Any, model: Any, timestamp: int, actual: NDArray[Any], score: Any, x: NDArray[Any], gain: NDArray[Any]
+) -> None:
+    """Score the forecast this sample meets, if any, then learn from it."""
+    at = due(link, timestamp)
+    if at < 0:
+        return
+    score.scored = True
+    score.made_at = link.made_at[at]
+    for m in range(4):
+        score.error[m] = abs(link.predicted[at, m] - actual[m])
+        score.persistence_error[m] = abs(link.expert[at, PERSISTENCE, m] - actual[m])
+        score.moving_average_error[m] = abs(link.expert[at, MOVING_AVERAGE, m] - actual[m])
+        score.covered[m] = link.lower[at, m] <= actual[m] <= link.upper[at, m]
+    score.relative_error = settle(link, model, at, actual, x, gain)
+
+
+@njit(cache=True)
+def _transport(link: Any, made: Any, certain: float, fresh: bool, out: NDArray[Any]) -> None:
+    """Transport parameters for the forecast link, and the action; what is applied becomes current."""
+    predicted = made.predicted
+    streams, buffer, chunk, pacing, window = transport(predicted[0], predicted[1], predicted[2], predicted[3])
+    now = made.expert[PERSISTENCE]
+    action = decide(certain, streams, link.streams, predicted[0], predicted[1], now[0], now[1])
+    out[0], out[1], out[2], out[3], out[4], out[5] = streams, buffer, chunk, pacing, window, action
+    if fresh and action >= ADJUST:
+        link.streams, link.buffer_bytes, link.chunk_bytes = streams, buffer, chunk
+
+
+def _identity(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], *names: str) -> dict[str, Any]:
+    return {name: columns[name][row] for name in ("timestamp", "node_id", "peer_id", *names)}
+
+
+def _features(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], feature: NDArray[Any]) -> Output:
+    found = _identity(columns, row)
+    return Output(row, found | {"feature_schema": [FEATURE_SCHEMA] * len(row), "features": feature})
+
+
+def _forecasts(
+    columns: Mapping[str, NDArray[Any]],
+    row: NDArray[np.intp],
+    made_at: NDArray[Any],
+    made: NDArray[Any],
+    certain: NDArray[Any],
+    amst: NDArray[Any],
+) -> Output:
+    predicted = made["predicted"]
+    action = amst[:, 5].tolist()
+    found = _identity(columns, row, "link_type") | {
+        "prediction_time": made_at,
+        "target_time": made_at + HORIZON_MS,
+        "valid_until": made_at + HORIZON_MS,
+        "predicted_bandwidth_mbps": predicted[:, 0],
+        "predicted_latency_ms": predicted[:, 1],
+        "predicted_packet_loss": predicted[:, 2],
+        "predicted_jitter_ms": predicted[:, 3],
+        "lower": made["lower"],
+        "upper": made["upper"],
+        "confidence": certain,
+        "model_version": [MODEL_VERSION] * len(row),
+        "amst_streams": amst[:, 0],
+        "amst_buffer_bytes": amst[:, 1],
+        "amst_chunk_bytes": amst[:, 2],
+        "amst_pacing_bytes_per_second": amst[:, 3],
+        "amst_window_bytes": amst[:, 4],
+        "amst_action": [ACTIONS[code] for code in action],
+        "amst_reason": [REASONS[code] for code in action],
+    }
+    return Output(row, found)
+
+
+def _scores(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], score: NDArray[Any]) -> Output:
+    found = _identity(columns, row, "link_type") | {
+        "prediction_time": score["made_at"],
+        "model_version": [MODEL_VERSION] * len(row),
+        "actual": np.column_stack([columns[name][row] for name in TARGETS]),
+        "error": score["error"],
+        "persistence_error": score["persistence_error"],
+        "moving_average_error": score["moving_average_error"],
+        "covered": score["covered"].astype(np.bool_),
+    }
+    return Output(row, found)

@@ -1,0 +1,141 @@
+"""What travels beside a value: ids, keys and headers of outputs and of rejects.
+
+The id of an output is `<origin>:<kind>`, with `:<k>` for the k-th further record of
+the same input and topic. It is the same on every replay, so consumers can drop
+repeats by it. Headers are the CloudEvents 1.0 Kafka binding in binary mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import header
+from schemas.batch import Output
+from schemas.codec import codec_of
+from schemas.error import RecordError
+from schemas.topic import Topic
+
+Headers = list[tuple[str, bytes | None]]
+
+_SPEC: Final = b"1.0"
+_MESSAGE_MAX_CHARACTERS: Final = 500
+
+
+def output_ids(topic: Topic, origin: Sequence[bytes], row: NDArray[np.intp]) -> list[bytes]:
+    """Deterministic ids of the records that derive from these rows.
+
+    Parameters
+    ----------
+    topic
+        Where the records go.
+    origin
+        Origin of each input row.
+    row
+        int `[m]`, not decreasing: the input row of each record.
+    """
+    kind = b":" + topic.kind.encode()
+    ids = [origin[r] + kind for r in row.tolist()]
+    repeated = np.flatnonzero(row[1:] == row[:-1]) + 1
+    if len(repeated):
+        first = np.searchsorted(row, row[repeated])
+        for at, k in zip(repeated.tolist(), (repeated - first).tolist(), strict=True):
+            ids[at] += b":%d" % k
+    return ids
+
+
+class Envelope:
+    """Encodes one agent's outputs to one topic.
+
+    Parameters
+    ----------
+    topic
+        Where they go.
+    agent
+        Name of the agent, for `ce_source`.
+    """
+
+    def __init__(self, topic: Topic, agent: str) -> None:
+        if topic.record is None:
+            raise TypeError(f"{topic.name} has no record type: it takes rejects only")
+        self.topic = topic
+        self._codec = codec_of(topic.record)
+        self._has_id = "id" in self._codec.fields
+        self._constant: Headers = [
+            (header.CONTENT_TYPE, header.JSON),
+            (header.CE_SPECVERSION, _SPEC),
+            (header.CE_SOURCE, f"/dwcp-streams/{agent}".encode()),
+            (header.CE_TYPE, f"dwcp.{topic.kind}.v{topic.version}".encode()),
+        ]
+
+    def encode(
+        self, output: Output, origin: Sequence[bytes], key: Sequence[bytes | None]
+    ) -> tuple[list[bytes | None], list[bytes], list[Headers]]:
+        """Keys, values and headers of an output.
+
+        Parameters
+        ----------
+        output
+            Records as columns.
+        origin, key
+            Of each row of the batch the output derives from.
+        """
+        rows = output.row.tolist()
+        ids = output_ids(self.topic, origin, output.row)
+        columns: dict[str, Any] = dict(output.columns)
+        if self._has_id:
+            columns["id"] = [i.decode() for i in ids]
+        keys = [key[r] for r in rows] if output.key is None else list(output.key)
+        values = self._codec.encode(columns)
+        times = rfc3339(np.asarray(columns["timestamp"], np.int64))
+        constant = self._constant
+        headers: list[Headers] = [
+            [(header.ORIGIN, origin[r]), (header.CE_ID, i), (header.CE_TIME, t), *constant]
+            for r, i, t in zip(rows, ids, times, strict=True)
+        ]
+        return keys, values, headers
+
+
+def rfc3339(time_ms: NDArray[np.int64]) -> list[bytes]:
+    """UTC times as RFC 3339 text.
+
+    >>> rfc3339(np.array([1_700_000_000_500]))
+    [b'2023-11-14T22:13:20.500Z']
+    """
+    text = np.datetime_as_string(time_ms.astype("datetime64[ms]"), timezone="UTC")
+    return text.astype("S").tolist()  # type: ignore[no-any-return]
+
+
+def reject_headers(
+    record: Any, origin: bytes, error: RecordError, stage: str, topic: str, partition: int
+) -> Headers:
+    """Headers of a rejected record: its own, untouched, then where and why it was rejected.
+
+    Parameters
+    ----------
+    record
+        The record as read, with `headers` and `offset`.
+    origin
+        Its origin; added unless the record carries one.
+    error
+        Why it was rejected.
+    stage
+        Name of the agent that rejected it.
+    topic, partition
+        Where it was read.
+    """
+    headers: Headers = list(record.headers)
+    if not any(name == header.ORIGIN for name, _ in headers):
+        headers.append((header.ORIGIN, origin))
+    return [
+        *headers,
+        (header.ERROR_REASON, error.reason.encode()),
+        (header.ERROR_STAGE, stage.encode()),
+        (header.ERROR_MESSAGE, str(error)[:_MESSAGE_MAX_CHARACTERS].encode("utf-8", "replace")),
+        (header.ERROR_TOPIC, topic.encode()),
+        (header.ERROR_PARTITION, b"%d" % partition),
+        (header.ERROR_OFFSET, b"%d" % record.offset),
+    ]

@@ -1,0 +1,122 @@
+"""Prometheus metrics of one worker.
+
+New metrics are in base units with bounded labels (topic, agent, reason), never a
+node or a link. The `dwcp_pba_*` names are those of existing dashboards, kept
+verbatim; they are fed from the gauges of the network state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+disable_created_metrics()
+
+Gauges = Mapping[str, tuple[float, float | None]]
+"""By name: numerator and denominator; None where values add up."""
+
+PBA_GAUGES: Final = {
+    "dwcp_pba_current_bandwidth_mbps": ("current_throughput_mbps", "Mean latest bandwidth over the links"),
+    "dwcp_pba_current_latency_ms": ("current_rtt_ms", "Mean latest round-trip time over the links"),
+    "dwcp_pba_current_packet_loss_ratio": ("current_packet_loss", "Mean latest packet loss over the links"),
+    "dwcp_pba_current_jitter_ms": ("current_jitter_ms", "Mean latest jitter over the links"),
+    "dwcp_pba_predicted_bandwidth_mbps": ("predicted_throughput_mbps", "Mean bandwidth predicted 15 minutes ahead"),
+    "dwcp_pba_sample_count": ("network_samples", "Network samples taken in"),
+    "dwcp_pba_prediction_accuracy": ("forecast_accuracy", "1 - mean relative error of scored forecasts"),
+    "dwcp_pba_confidence": ("forecast_confidence", "Mean confidence of the latest forecasts"),
+    "dwcp_pba_model_version": ("model_version", "Version of the forecasting model"),
+}
+"""Existing name: gauge of the network state, and its help text."""
+
+_STEP_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_PBA_BUCKETS_MS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+class Metrics:
+    """Counters and histograms that the runner feeds, and gauges read when scraped."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.events_in = Counter("dwcp_events_in", "Records read", ["topic"], registry=r)
+        self.events_out = Counter("dwcp_events_out", "Records handed to the producer", ["topic"], registry=r)
+        self.dead_letters = Counter("dwcp_dead_letters", "Records rejected", ["agent", "reason"], registry=r)
+        self.late = Counter("dwcp_late_records", "Records too late to be applied", ["agent"], registry=r)
+        self.step_seconds = Histogram(
+            "dwcp_step_seconds", "Time of one step", ["agent"], buckets=_STEP_BUCKETS_S, registry=r
+        )
+        self.batch_records = Histogram(
+            "dwcp_batch_records", "Records per step", ["agent"], buckets=(1, 10, 100, 1000, 4000, 10_000), registry=r
+        )
+        self.pba_predictions = Counter("dwcp_pba_predictions", "Forecasts published", registry=r)
+        self.pba_retrain = Counter("dwcp_pba_retrain", "Forecasting models retrained and promoted", registry=r)
+        self.pba_latency_ms = Histogram(
+            "dwcp_pba_prediction_latency_ms", "Time of one forecast", buckets=_PBA_BUCKETS_MS, registry=r
+        )
+
+    def render(self) -> bytes:
+        """Everything in the text format."""
+        return generate_latest(self.registry)
+
+
+class StateGauges:
+    """Collector of the states' gauges, summed over partitions when scraped.
+
+    Parameters
+    ----------
+    read
+        Gives the gauges of every state by agent.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, Iterable[Gauges]]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """`dwcp_state{agent,name}` and the existing `dwcp_pba_*` names."""
+        family = GaugeMetricFamily("dwcp_state", "What the agents' states say of themselves", labels=["agent", "name"])
+        network: Mapping[str, float] = {}
+        for agent, gauges in self._read().items():
+            values = total(gauges)
+            for name, value in values.items():
+                family.add_metric([agent, name], value)
+            if agent == "network":
+                network = values
+        yield family
+        for exported, (name, text) in PBA_GAUGES.items():
+            if name in network:
+                yield GaugeMetricFamily(exported, text, value=network[name])
+
+
+class TopicGauges:
+    """Collector of one number per topic, read when scraped."""
+
+    def __init__(self, name: str, text: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._text, self._read = name, text, read
+
+    def collect(self) -> Iterable[Metric]:
+        """One sample per topic."""
+        family = GaugeMetricFamily(self._name, self._text, labels=["topic"])
+        for topic, value in self._read().items():
+            family.add_metric([topic], value)
+        yield family
+
+
+def total(gauges: Iterable[Gauges]) -> dict[str, float]:
+    """Gauges over all partitions: ratios of sums, or sums; what has no observations is left out.
+
+    >>> total([{"accuracy": (9.0, 10.0), "links": (3.0, None)}, {"accuracy": (0.0, 5.0), "links": (1.0, None)}])
+    {'accuracy': 0.6, 'links': 4.0}
+    """
+    sums: dict[str, list[float | None]] = {}
+    for one in gauges:
+        for name, (numerator, denominator) in one.items():
+            entry = sums.setdefault(name, [0.0, None])
+            entry[0] = (entry[0] or 0.0) + numerator
+            if denominator is not None:
+                entry[1] = (entry[1] or 0.0) + denominator
+    return {
+        name: float(n or 0.0) if d is None else float(n or 0.0) / d for name, (n, d) in sums.items() if d is None or d
+    }

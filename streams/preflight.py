@@ -1,0 +1,64 @@
+"""What is checked before a worker starts, so that it starts whole or says why not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+from schemas.error import ConfigError, InfraError
+from schemas.topic import INPUTS, KEYED, TOPICS
+from streams.settings import Settings, variable_of
+from streams.topic import admin, partition_counts
+
+_ANSWER_S = 5.0
+
+
+def check_broker(settings: Settings) -> None:
+    """The broker answers, every topic exists, and co-partitioned topics agree.
+
+    Raises
+    ------
+    InfraError
+        No broker answers, or topics are missing.
+    ConfigError
+        Topics that are joined by key have different numbers of partitions.
+    """
+    counts = partition_counts(admin(settings), settings, _ANSWER_S)
+    missing = [settings.name_of(topic) for topic in TOPICS if settings.name_of(topic) not in counts]
+    if missing:
+        raise InfraError(
+            f"{len(missing)} of {len(TOPICS)} topics are missing on {settings.bootstrap} "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}): run `dwcp topics apply`"
+        )
+    want = counts[settings.name_of(KEYED[0])]
+    for topic in set(TOPICS) - set(INPUTS):
+        found = counts[settings.name_of(topic)]
+        if topic in KEYED and found != want:
+            allowed = f"{settings.name_of(KEYED[0])} has {want} partitions and keyed topics must have the same number"
+            raise ConfigError(variable_of(topic), f"{settings.name_of(topic)} with {found} partitions", allowed)
+
+
+def check_port(host: str, port: int) -> None:
+    """The web port can be listened on.
+
+    Raises
+    ------
+    ConfigError
+        Naming `DWCP_WEB_PORT` or `DWCP_WEB_HOST` and the reason.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as exc:
+        raise ConfigError("DWCP_WEB_HOST", host, f"an address of this machine ({exc.strerror})") from exc
+    for address in _unique(addresses):
+        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address[4])
+            except OSError as exc:
+                allowed = f"a port that is free on {host} ({exc.strerror}): stop what listens there, or choose another"
+                raise ConfigError("DWCP_WEB_PORT", port, allowed) from exc
+
+
+def _unique(addresses: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return list(dict.fromkeys(addresses))

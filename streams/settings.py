@@ -1,0 +1,239 @@
+"""The one place of configuration: environment variables, checked before anything starts.
+
+A worker never starts half configured: a value that cannot work, or a `DWCP_*`
+variable that nobody reads, is a `ConfigError` that names it and says what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from schemas.error import ConfigError
+from schemas.topic import TOPICS, Topic
+
+_TOPIC_PREFIX = "DWCP_TOPIC_"
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+Parse = Callable[[str, str], Any]
+"""Turns (variable name, text) into a value, or raises ConfigError."""
+
+
+class Variable(NamedTuple):
+    """One environment variable: its default as a user would write it, and what it means."""
+
+    name: str
+    default: str
+    meaning: str
+    parse: Parse
+
+
+class Effective(NamedTuple):
+    """One row of `Settings.table`."""
+
+    name: str
+    value: str
+    default: str
+    meaning: str
+
+
+def _number(kind: Callable[[str], Any], low: float, high: float, unit: str) -> Parse:
+    def parse(name: str, text: str) -> Any:
+        allowed = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g} {unit}".rstrip()
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ConfigError(name, text, allowed) from None
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ConfigError(name, text, allowed)
+        return value
+
+    return parse
+
+
+def _matching(pattern: re.Pattern[str], allowed: str) -> Parse:
+    def parse(name: str, text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ConfigError(name, text, allowed)
+        return text
+
+    return parse
+
+
+def _choice(*options: str) -> Parse:
+    def parse(name: str, text: str) -> str:
+        if text.lower() not in options:
+            raise ConfigError(name, text, "one of " + ", ".join(options))
+        return text.lower()
+
+    return parse
+
+
+def _brokers(name: str, text: str) -> tuple[str, ...]:
+    """Addresses `host:port`; schemes are optional, `,` and `;` both separate."""
+    allowed = "kafka://host:port, several separated by ',' or ';'"
+    addresses = []
+    for part in re.split("[,;]", text):
+        match = re.fullmatch(r"(?:kafka://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?", part.strip())
+        if match is None or not 0 < int(match[2]) < 65536:
+            raise ConfigError(name, text, allowed)
+        addresses.append(f"{match[1]}:{match[2]}")
+    return tuple(addresses)
+
+
+def _directory(_: str, text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _variable(name: str, default: str, meaning: str, parse: Parse) -> Any:
+    return field(metadata={"variable": Variable(name, default, meaning, parse)})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of a worker; build it with `from_environment`."""
+
+    brokers: tuple[str, ...] = _variable(
+        "BROKER_URL", "kafka://127.0.0.1:9092", "Kafka bootstrap addresses", _brokers
+    )
+    app_id: str = _variable(
+        "DWCP_APP_ID", "dwcp-streams", "consumer group; workers of one id share the partitions",
+        _matching(_APP_ID, "1 to 200 letters, digits, '.', '_' or '-'"),
+    )  # fmt: skip
+    instance_id: str = _variable(
+        "DWCP_INSTANCE_ID", "", "static group membership: a restart within the session timeout moves no partition",
+        _matching(re.compile(r"[A-Za-z0-9._-]{0,200}"), "up to 200 letters, digits, '.', '_' or '-'"),
+    )  # fmt: skip
+    web_host: str = _variable(
+        "DWCP_WEB_HOST", "127.0.0.1", "address that metrics, health and web API listen on",
+        _matching(re.compile(r"[A-Za-z0-9.:_-]+"), "a host name or address"),
+    )  # fmt: skip
+    web_port: int = _variable("DWCP_WEB_PORT", "6066", "port of the same", _number(int, 1, 65535, ""))
+    session_timeout_s: float = _variable(
+        "DWCP_SESSION_TIMEOUT_S", "10", "a worker silent for so long loses its partitions", _number(float, 1, 1800, "s")
+    )
+    heartbeat_s: float = _variable(
+        "DWCP_HEARTBEAT_S", "3", "between heartbeats; at most half the session timeout", _number(float, 0.1, 900, "s")
+    )
+    commit_interval_s: float = _variable(
+        "DWCP_COMMIT_INTERVAL_S", "0.5", "between commits, what a restart repeats", _number(float, 0.01, 60, "s")
+    )
+    batch_max_records: int = _variable(
+        "DWCP_BATCH_MAX_RECORDS", "4096", "records handed to a step at once, at most", _number(int, 1, 1_000_000, "")
+    )
+    buffer_batches: int = _variable(
+        "DWCP_BUFFER_BATCHES", "16", "batches buffered per agent before fetching pauses", _number(int, 2, 1024, "")
+    )
+    fetch_max_bytes: int = _variable(
+        "DWCP_FETCH_MAX_BYTES", "1048576", "bytes per partition and fetch, as compressed",
+        _number(int, 1024, 1 << 30, "bytes"),
+    )  # fmt: skip
+    fetch_max_wait_ms: int = _variable(
+        "DWCP_FETCH_MAX_WAIT_MS", "25", "how long the broker may wait for a first record",
+        _number(int, 1, 30_000, "ms"),
+    )  # fmt: skip
+    linger_ms: float = _variable(
+        "DWCP_LINGER_MS", "5", "how long the producer waits to fill a batch", _number(float, 0, 10_000, "ms")
+    )
+    delivery_timeout_s: float = _variable(
+        "DWCP_DELIVERY_TIMEOUT_S", "30", "an output not delivered by then ends the worker with exit code 70",
+        _number(float, 1, 3600, "s"),
+    )  # fmt: skip
+    output_max_bytes: int = _variable(
+        "DWCP_OUTPUT_MAX_BYTES", "1000000", "larger outputs become dead letters of their input",
+        _number(int, 1024, 1 << 30, "bytes"),
+    )  # fmt: skip
+    stall_timeout_s: float = _variable(
+        "DWCP_STALL_TIMEOUT_S", "120", "records waiting and no commit for so long: not live, and exit code 70",
+        _number(float, 5, 86_400, "s"),
+    )  # fmt: skip
+    log_level: str = _variable(
+        "DWCP_LOG_LEVEL", "warning", "least severe level that is logged",
+        _choice("critical", "error", "warning", "info"),
+    )  # fmt: skip
+    data_dir: Path = _variable(
+        "DWCP_DATA_DIR", "~/.local/share/dwcp", "where a worker keeps files of its own", _directory
+    )
+    topic_names: Mapping[Topic, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Settings as the environment gives them.
+
+        Parameters
+        ----------
+        environment
+            Variables by name; by default those of the process.
+
+        Raises
+        ------
+        ConfigError
+            For a value that cannot work, or an unknown `DWCP_*` variable.
+        """
+        environment = os.environ if environment is None else environment
+        _refuse_unknown(environment)
+        values: dict[str, Any] = {
+            key: v.parse(v.name, environment.get(v.name, v.default)) for key, v in _BY_FIELD.items()
+        }
+        if values["heartbeat_s"] > values["session_timeout_s"] / 2:
+            allowed = f"at most half of DWCP_SESSION_TIMEOUT_S={values['session_timeout_s']:g}"
+            raise ConfigError("DWCP_HEARTBEAT_S", values["heartbeat_s"], allowed)
+        return cls(topic_names=_topic_names(environment), **values)
+
+    def name_of(self, topic: Topic) -> str:
+        """Name of a topic on the broker."""
+        return self.topic_names[topic]
+
+    @property
+    def bootstrap(self) -> str:
+        """The brokers as Kafka clients take them: `host:port,host:port`."""
+        return ",".join(self.brokers)
+
+    def table(self) -> list[Effective]:
+        """Every variable with its effective value, its default and its meaning."""
+        rows = []
+        for key, variable in _BY_FIELD.items():
+            value = getattr(self, key)
+            text = self.bootstrap if key == "brokers" else f"{value:g}" if isinstance(value, float) else str(value)
+            rows.append(Effective(variable.name, text, variable.default, variable.meaning))
+        for topic, name in self.topic_names.items():
+            rows.append(Effective(variable_of(topic), name, topic.name, f"name of the {topic.kind} topic"))
+        return rows
+
+
+_BY_FIELD: dict[str, Variable] = {
+    f.name: f.metadata["variable"] for f in fields(Settings) if "variable" in f.metadata
+}
+
+
+def variable_of(topic: Topic) -> str:
+    """Variable that overrides a topic's name, e.g. `DWCP_TOPIC_INGEST_DEAD_LETTER`."""
+    return f"{_TOPIC_PREFIX}{topic.dataset}_{topic.stage}".upper().replace("-", "_")
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {v.name for v in _BY_FIELD.values()} | {variable_of(t) for t in TOPICS}
+    for name in sorted(environment):
+        if name.startswith("DWCP_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"no such setting; did you mean {near[0]}?" if near else "no such setting; see `dwcp config`"
+            raise ConfigError(name, environment[name], hint)
+
+
+def _topic_names(environment: Mapping[str, str]) -> dict[Topic, str]:
+    names: dict[Topic, str] = {}
+    parse = _matching(_TOPIC_NAME, "1 to 249 letters, digits, '.', '_' or '-'")
+    for topic in TOPICS:
+        variable = variable_of(topic)
+        name = parse(variable, environment.get(variable, topic.name))
+        if name in names.values():
+            raise ConfigError(variable, name, "a name that no other topic has")
+        names[topic] = name
+    return names

@@ -1,0 +1,41 @@
+"""The two brokers that every end-to-end test runs against."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from schemas.topic import TOPICS
+from streams.embedded import EmbeddedBroker
+from streams.settings import Settings, variable_of
+from streams.topic import admin, apply
+from tests.e2e.harness import QUICK
+from tests.kafka import Kafka
+
+
+@dataclass
+class Broker:
+    """A broker with the topics of one test."""
+
+    environment: dict[str, str]
+    settings: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = Settings.from_environment(self.environment)
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    if request.param == "embedded":
+        with EmbeddedBroker() as embedded:
+            yield Broker({"BROKER_URL": embedded.address, **QUICK})
+        return
+    kafka: Kafka = request.getfixturevalue("kafka")
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+    names = {variable_of(topic): f"{prefix}.{topic.kind}" for topic in TOPICS}
+    found = Broker({"BROKER_URL": kafka.address, "DWCP_APP_ID": prefix, **names, **QUICK})
+    apply(admin(found.settings), found.settings)
+    yield found
