@@ -4,3 +4,9 @@ Nothing here knows Kafka, files or the clock; a state's results depend on the re
 it was given and their order, never on how the stream was cut into batches. The only
 place that imports river and onnxruntime.
 """
+
+from __future__ import annotations
+
+from online_models.kernel_cache import isolate
+
+isolate()

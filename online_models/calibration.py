@@ -1,10 +1,10 @@
 """Alarm thresholds from a budget of false alarms instead of a magic constant.
 
 Each method's statistic has one threshold per partition. It falls steadily, by an amount
-that one alarm in the budgeted time makes up for, and rises with every alarm that barely
-crosses it: at rest, near alarms come at the budgeted rate. What exceeds it by half or
-more is taken for real and does not raise it; an episode counts once, however long it
-lasts, so that faults cannot drag the threshold up behind them.
+that one alarm in the budgeted time makes up for, and rises with every blip: an
+excursion of one or two records that barely crosses it. At rest, blips come at the
+budgeted rate. Noise makes blips; what lasts, or exceeds the threshold by half or more, is
+taken for real and does not move it, so that faults cannot drag it up behind them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ from numpy.typing import NDArray
 FALSE_ALARMS_PER_NODE_DAY: Final = 0.5
 """Budget of each method."""
 
-START: Final = 5.0
-RANGE: Final = (3.0, 20.0)
-"""A threshold's bounds, in deviations; the lower one is the domain's three-sigma rule."""
+START: Final = 4.5
+RANGE: Final = (3.0, 9.0)
+"""A threshold's bounds, in deviations: the domain's three-sigma rule, and where severity is critical."""
+
+EXCURSION: Final = (("length", "u1", (2,)), ("peak", "f8", (2,)))
+"""Fields of a node's state kept here, by method: records above in this excursion, and the highest."""
+
+_BLIP: Final = 2
+_OVER: Final = 0.6
+"""An excursion is over when the statistic is well below the threshold, not when it dips under it."""
+
 
 _NEAR: Final = 1.5
 _STEP: Final = 0.1
@@ -29,7 +37,7 @@ _LONGEST_STEP_MS: Final = 60_000.0
 
 
 @njit(cache=True)
-def calibrate(threshold: NDArray[Any], method: int, statistic: float, above: NDArray[Any], elapsed_ms: float) -> None:
+def calibrate(threshold: NDArray[Any], method: int, statistic: float, node: Any, elapsed_ms: float) -> None:
     """Move one method's threshold after one record.
 
     Parameters
@@ -40,14 +48,20 @@ def calibrate(threshold: NDArray[Any], method: int, statistic: float, above: NDA
         Which one.
     statistic
         The record's, in deviations.
-    above
-        Whether the node was above at its previous record, `[method]`; updated.
+    node
+        A record with the fields of `EXCURSION`; updated.
     elapsed_ms
         Since the node's previous record.
     """
-    exceeds = statistic > threshold[method]
     rate = FALSE_ALARMS_PER_NODE_DAY * min(elapsed_ms, _LONGEST_STEP_MS) / _DAY_MS
-    onset = 1.0 if exceeds and not above[method] and statistic < _NEAR * threshold[method] else 0.0
-    above[method] = exceeds
-    moved = threshold[method] * math.exp(_STEP * (onset - rate))
+    blip = 0.0
+    if statistic > threshold[method]:
+        node.length[method] = min(node.length[method] + 1, _BLIP + 1)
+        node.peak[method] = max(node.peak[method], statistic)
+    elif statistic < _OVER * threshold[method]:
+        if 0 < node.length[method] <= _BLIP and node.peak[method] < _NEAR * threshold[method]:
+            blip = 1.0
+        node.length[method] = 0
+        node.peak[method] = 0.0
+    moved = threshold[method] * math.exp(_STEP * (blip - rate))
     threshold[method] = min(max(moved, RANGE[0]), RANGE[1])

@@ -9,6 +9,7 @@ bound's range term (made for single values in 0..1) would drown every shift.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,9 @@ from schemas.batch import Batch, Output
 
 BLOCK: Final = 64
 """Observations per block."""
+
+_BLOCKS: Final = 4096
+"""Blocks kept to say what changed, a quarter of a million observations."""
 
 
 class Shift(NamedTuple):
@@ -34,7 +38,7 @@ class Shift(NamedTuple):
     value, threshold
         Mean error since the change, and the highest that chance allows (both per observation).
     window
-        Observations in the window before it was cut.
+        Observations the detector held when it cut.
     """
 
     row: int
@@ -65,6 +69,7 @@ class DriftMonitor:
         self._detector = ADWIN(delta=delta, clock=1)
         self._sum = 0.0
         self._size = 0
+        self._blocks: deque[float] = deque(maxlen=_BLOCKS)
 
     def update(self, rows: Sequence[int], errors: Sequence[float]) -> list[Shift]:
         """Feed observations in stream order.
@@ -85,28 +90,35 @@ class DriftMonitor:
         return shifts
 
     def _close(self, row: int) -> list[Shift]:
-        detector = self._detector
-        width, total, variance = detector.width, detector.total, detector.variance
-        detector.update(self._sum)
-        width, total = width + 1, total + self._sum
+        self._detector.update(self._sum)
+        self._blocks.append(self._sum)
         self._sum, self._size = 0.0, 0
-        if not detector.drift_detected:
+        if not self._detector.drift_detected:
             return []
-        kept = detector.width
-        old = width - kept
-        after = detector.total / kept
-        before = (total - detector.total) / old if old > 0 else after
-        if after <= before:
+        after, threshold = _strongest_cut(np.array(self._blocks), self._delta)
+        window = len(self._blocks) * BLOCK
+        self._blocks.clear()  # as River's detector does at its next update
+        if after <= threshold:
             return []
-        threshold = before + _bound(old, kept, variance, self._delta)
-        return [Shift(row, self, after / BLOCK, threshold / BLOCK, width * BLOCK)]
+        return [Shift(row, self, after / BLOCK, threshold / BLOCK, window)]
 
 
-def _bound(old: int, new: int, variance: float, delta: float) -> float:
-    """ADWIN's epsilon_cut for windows of `old` and `new` values (Bifet and Gavalda, 2007, section 4.1)."""
+def _strongest_cut(blocks: NDArray[np.float64], delta: float) -> tuple[float, float]:
+    """Mean after the cut that ADWIN's bound is exceeded most at, and the bound above the mean before.
+
+    The bound is epsilon_cut of Bifet and Gavalda, 2007, section 4.1, for windows of `old`
+    and `new` values.
+    """
+    n = len(blocks)
+    new = np.arange(1, n)
+    old = n - new
+    after = np.cumsum(blocks[::-1])[:-1] / new
+    before = np.cumsum(blocks)[-2::-1] / old
     harmonic = 1.0 / old + 1.0 / new
-    level = math.log(2.0 * math.log(old + new) / delta)
-    return math.sqrt(2.0 * harmonic * variance * level) + 2.0 / 3.0 * harmonic * level
+    level = math.log(2.0 * math.log(n) / delta)
+    bound = np.sqrt(2.0 * harmonic * blocks.var() * level) + 2.0 / 3.0 * harmonic * level
+    best = int(np.argmax(after - before - bound))
+    return float(after[best]), float(before[best] + bound[best])
 
 
 def alerts(batch: Batch, shifts: Iterable[Shift]) -> Output | None:

@@ -58,7 +58,7 @@ NODE: Final = np.dtype(
         *BASELINE,
         ("clock", "i8"),
         ("count", "i8"),
-        ("above", "u1", (2,)),
+        *calibration.EXCURSION,
         ("announced_at", "i8", (len(TYPES),)),
         ("announced", "i8", (len(TYPES),)),
     ],
@@ -212,8 +212,8 @@ def _step(
             _judge(node, found, x[i], threshold, outlying)
             if fresh:
                 found.judged = True
-                calibrate(threshold, _BASELINE, _worst(found.z), node.above, elapsed_ms)
-                calibrate(threshold, _FOREST, outlying, node.above, elapsed_ms)
+                calibrate(threshold, _BASELINE, _worst(found.z), node, elapsed_ms)
+                calibrate(threshold, _FOREST, outlying, node, elapsed_ms)
                 if progress[1] > 0:
                     _learn_spread(spread, score)
                 if not found.anomalous:

@@ -166,7 +166,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "broker": [URL(f"dwcp://{address}") for address in settings.brokers],
         "Worker": Worker,
         "autodiscover": False,
-        "datadir": str(settings.data_dir),
+        "datadir": settings.data_dir,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "consumer_auto_offset_reset": "earliest",

@@ -109,17 +109,18 @@ def rfc3339(time_ms: NDArray[np.int64]) -> list[bytes]:
     return text.astype("S").tolist()  # type: ignore[no-any-return]
 
 
-def reject_headers(
-    record: Any, origin: bytes, error: RecordError, stage: str, topic: str, partition: int
-) -> Headers:
-    """Headers of a rejected record: its own, untouched, then where and why it was rejected.
+def reject_headers(record: Any, origin: bytes, error: RecordError, stage: str, topic: str, partition: int) -> Headers:
+    """Headers of a rejected record: its own, then its origin, and where and why it was rejected.
+
+    Ours replace those of an earlier rejection, so that a replayed dead letter that
+    fails again says why it failed now.
 
     Parameters
     ----------
     record
         The record as read, with `headers` and `offset`.
     origin
-        Its origin; added unless the record carries one.
+        Its origin.
     error
         Why it was rejected.
     stage
@@ -127,11 +128,8 @@ def reject_headers(
     topic, partition
         Where it was read.
     """
-    headers: Headers = list(record.headers)
-    if not any(name == header.ORIGIN for name, _ in headers):
-        headers.append((header.ORIGIN, origin))
-    return [
-        *headers,
+    ours: Headers = [
+        (header.ORIGIN, origin),
         (header.ERROR_REASON, error.reason.encode()),
         (header.ERROR_STAGE, stage.encode()),
         (header.ERROR_MESSAGE, str(error)[:_MESSAGE_MAX_CHARACTERS].encode("utf-8", "replace")),
@@ -139,3 +137,5 @@ def reject_headers(
         (header.ERROR_PARTITION, b"%d" % partition),
         (header.ERROR_OFFSET, b"%d" % record.offset),
     ]
+    names = {name for name, _ in ours}
+    return [(name, value) for name, value in record.headers if name not in names] + ours

@@ -147,7 +147,7 @@ class Runner:
         except asyncio.CancelledError:
             raise
         except DwcpError as exc:
-            die(exc if isinstance(exc, InfraError) else InfraError(f"{self._where(chunk)}: {exc}"))
+            die(InfraError(f"{self._where(chunk)}: {exc}"))
         except Exception as exc:
             _log.exception("%s: the step failed", self._where(chunk))
             die(InfraError(f"{self._where(chunk)}: {type(exc).__name__}: {exc}"))

@@ -88,8 +88,8 @@ def _brokers(name: str, text: str) -> tuple[str, ...]:
     return tuple(addresses)
 
 
-def _directory(_: str, text: str) -> Path:
-    return Path(text).expanduser()
+def _directory(_: str, text: str) -> str:
+    return str(Path(text).expanduser())
 
 
 def _variable(name: str, default: str, meaning: str, parse: Parse) -> Any:
@@ -100,9 +100,7 @@ def _variable(name: str, default: str, meaning: str, parse: Parse) -> Any:
 class Settings:
     """Every setting of a worker; build it with `from_environment`."""
 
-    brokers: tuple[str, ...] = _variable(
-        "BROKER_URL", "kafka://127.0.0.1:9092", "Kafka bootstrap addresses", _brokers
-    )
+    brokers: tuple[str, ...] = _variable("BROKER_URL", "kafka://127.0.0.1:9092", "Kafka bootstrap addresses", _brokers)
     app_id: str = _variable(
         "DWCP_APP_ID", "dwcp-streams", "consumer group; workers of one id share the partitions",
         _matching(_APP_ID, "1 to 200 letters, digits, '.', '_' or '-'"),
@@ -158,7 +156,7 @@ class Settings:
         "DWCP_LOG_LEVEL", "warning", "least severe level that is logged",
         _choice("critical", "error", "warning", "info"),
     )  # fmt: skip
-    data_dir: Path = _variable(
+    data_dir: str = _variable(
         "DWCP_DATA_DIR", "~/.local/share/dwcp", "where a worker keeps files of its own", _directory
     )
     topic_names: Mapping[Topic, str] = field(default_factory=dict)
@@ -208,9 +206,7 @@ class Settings:
         return rows
 
 
-_BY_FIELD: dict[str, Variable] = {
-    f.name: f.metadata["variable"] for f in fields(Settings) if "variable" in f.metadata
-}
+_BY_FIELD: dict[str, Variable] = {f.name: f.metadata["variable"] for f in fields(Settings) if "variable" in f.metadata}
 
 
 def variable_of(topic: Topic) -> str:

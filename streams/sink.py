@@ -46,7 +46,7 @@ class KafkaSink:
             {
                 "bootstrap.servers": self._bootstrap,
                 "compression.type": "lz4",
-                "linger.ms": 5,
+                "linger.ms": 20,
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
@@ -101,6 +101,8 @@ class KafkaSink:
 
     def _check(self) -> None:
         if self._failure is not None:
+            # Nothing that is still waiting can help: do not wait for it on the way out.
+            self._producer.purge()
             raise InfraError(f"a record was not delivered to {self._bootstrap}: {self._failure.str()}")
 
     def _known_topics(self) -> set[str]:

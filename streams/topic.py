@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -166,6 +166,8 @@ def _wait(verb: str, futures: Mapping[Any, Future[Any]]) -> None:
         try:
             future.result(timeout=2 * _TIMEOUT_S)
         except KafkaException as exc:
+            if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue  # somebody else was quicker
             name = getattr(what, "name", what)
             raise InfraError(f"cannot {verb} {name}: {exc.args[0].str()}") from exc
 

@@ -68,6 +68,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         result: Mapping[TP, list[Any]] = await self.call_thread(self._take, active, timeout)
         return result
 
+    async def check_errors(self) -> None:
+        """Raise what the group coordinator could not handle; stock Faust never asks, and such a consumer hangs."""
+        await self.call_thread(self._check_errors)
+
+    async def _check_errors(self) -> None:
+        self._ensure_consumer()._coordinator.check_errors()
+
     async def _take(self, active: frozenset[TP] | None, timeout_s: float) -> Mapping[TP, list[Any]]:
         client = self._ensure_consumer()
         async with self._position_lock:
@@ -76,6 +83,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             fetcher = client._fetcher
             if client._closed or fetcher._closed:
                 raise ConsumerStoppedError
+            client._coordinator.check_errors()
             with fetcher._subscriptions.fetch_context():
                 records = await fetcher.fetched_records(active, timeout_s, client._max_poll_records)
             # Flow stopped while we waited: a rebalance will seek, so these records come again.
@@ -159,6 +167,7 @@ class Consumer(driver.Consumer):
             await self.wait(self.can_resume_flow)
         active = self._get_active_partitions()
         if not active and not self.app.client_only:
+            await self._thread.check_errors()
             await self.sleep(_POLL_S)  # stock Faust sleeps a whole second, also when all that is full is a buffer
             return
         records = await self._getmany(None if self.app.client_only else active, min(timeout, _POLL_S))
@@ -173,6 +182,16 @@ class Consumer(driver.Consumer):
         if isinstance(record, Chunk):
             return record.message(self.app.consumer_generation_id)
         return super()._to_message(tp, record)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Pause the whole topic: its partitions share one buffer, which when full holds up all topics."""
+        for other in [active for active in self._get_active_partitions() if active.topic == tp.topic]:
+            super().on_buffer_full(other)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Resume the whole topic."""
+        for other in [buffered for buffered in self._buffered_partitions if buffered.topic == tp.topic]:
+            super().on_buffer_drop(other)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from super()._filter_tps_with_pending_acks(topics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,8 @@ from offline.simulator.fleet import START_MS, Fleet, FleetPlan
 from offline.simulator.host import PERIOD_MS
 from offline.simulator.link import MINUTE_MS
 from offline.simulator.recording import Recording
-from schemas.error import ConfigError, InfraError
+from offline.simulator.sink import Sink
+from schemas.error import ConfigError, DwcpError, InfraError
 from schemas.topic import COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW
 from streams.settings import Settings
 from streams.sink import KafkaSink
@@ -126,12 +127,11 @@ def _run(
     if broker is not None:
         settings = Settings.from_environment()
         names = {t.dataset: settings.name_of(t) for t in (NETWORK_RAW, COMPRESSION_RAW, SYSTEM_RAW)}
-    sink = Recording(out) if out is not None else KafkaSink(str(broker))
     fleet = Fleet(plan, bank, names)
-    with _stoppable() as stopped, _progress(plan, quiet) as progress:
+    sink = Recording(out) if out is not None else KafkaSink(str(broker))
+    with _stoppable() as stopped, _progress(plan, quiet) as progress, _closing(sink):
         send = partial(record, fleet, sink) if out is not None else partial(feed, fleet, sink, pace)
         sent = send(stopped, progress)
-        sink.close()
         interrupted = stopped()
     elapsed_s = time.monotonic() - began
     events = sum(sent.events.values())
@@ -218,6 +218,18 @@ def _write_truth(path: Path, lines: bytes) -> None:
         path.write_bytes(lines)
     except OSError as exc:
         raise InfraError(f"cannot write the truth file {path}: {exc.strerror}") from exc
+
+
+@contextmanager
+def _closing(sink: Sink) -> Iterator[None]:
+    """Close the sink; an error while sending is not hidden by one while closing."""
+    try:
+        yield
+    except BaseException:
+        with suppress(DwcpError):
+            sink.close()
+        raise
+    sink.close()
 
 
 @contextmanager

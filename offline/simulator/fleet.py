@@ -96,7 +96,7 @@ class Fleet:
         self.links = Links(_rng(plan, 1), t.link_type, t.link_utc_offset_h)
         self.hosts = Hosts(_rng(plan, 2), t.node_utc_offset_h)
         self.workload = Workload(_rng(plan, 3), bank, self.links, t.sender, plan.transfers)
-        self._bank, self._probe_rng, self._system_rng = bank, _rng(plan, 4), _rng(plan, 5)
+        self._bank, self._system_rng = bank, _rng(plan, 5)
         self.schedule = self._schedule()
         self._delivery = {name: self._faulty_delivery(name, 10 + i) for i, name in enumerate(DATASETS)}
         self._traces = Traces(plan.traces, _rng(plan, 7), t.link_type, plan.nodes) if plan.traces else None
@@ -155,22 +155,17 @@ class Fleet:
         self.links.step()
         self._note_episodes(time_ms)
         overlay = self._overlay(minute)
-        state = self.links.state(time_ms, overlay)
         metrics, fails = self._host_minute(time_ms, minute)
-        records = [self._network(time_ms, overlay), self._system(time_ms, metrics)]
-        cost = np.ones(self.plan.nodes)
-        for fault in self.schedule.active("drift", minute):
-            if fault.type == "hde_cost":
-                cost[self.schedule.nodes_of(fault)] *= fault.size()
-        load = metrics["cpu_usage"].mean(axis=0) / 100
-        transfers = self.workload.step(time_ms, state, load, cost, fails)
-        self._selector.step(transfers)
-        if "compression" in self.plan.datasets:
-            values = compression_values(self.topology, self._bank, transfers, self._transfers_sent)
-            self._transfers_sent += len(transfers)
-            keys = [self._link_keys[i] for i in transfers.link.tolist()]
-            records.append(self._records("compression", keys, values, transfers.start_ms.astype(np.int64)))
-        return [r for r in records if r.dataset in self.plan.datasets]
+        datasets = self.plan.datasets
+        records = []
+        if "network" in datasets:
+            records.append(self._network(time_ms, minute, overlay))
+        if "compression" in datasets:
+            load = metrics["cpu_usage"].mean(axis=0) / 100
+            records.append(self._compression(time_ms, minute, overlay, load, fails))
+        if "system" in datasets:
+            records.append(self._system(time_ms, metrics))
+        return records
 
     def _overlay(self, minute: int) -> Overlay:
         """What traces and scheduled faults change on the links in this minute."""
@@ -188,9 +183,10 @@ class Fleet:
                 overlay.capacity[self.schedule.links_of(fault)] *= fault.size()
         return overlay
 
-    def _network(self, time_ms: int, overlay: Overlay) -> Records:
-        state = self.links.state(time_ms, overlay)
-        sample = probe(self._probe_rng, state, self.links.streams)
+    def _network(self, time_ms: int, minute: int, overlay: Overlay) -> Records:
+        # A generator per minute: a fault changes the samples it touches and no later ones.
+        rng = default_rng([self.plan.seed, 4, minute])
+        sample = probe(rng, self.links.state(time_ms, overlay), self.links.streams)
         if self._forecast is not None:
             self._forecast.step(time_ms, overlay, sample)
         order = np.argsort(self._link_phase_ms, kind="stable")
@@ -198,6 +194,18 @@ class Fleet:
         values = network_values(self.topology, at, sample)
         keys = [self._link_keys[i] for i in order.tolist()]
         return self._records("network", keys, [values[i] for i in order.tolist()], at[order])
+
+    def _compression(self, time_ms: int, minute: int, overlay: Overlay, load: F64, fails: NDArray[np.bool_]) -> Records:
+        cost = np.ones(self.plan.nodes)
+        for fault in self.schedule.active("drift", minute):
+            if fault.type == "hde_cost":
+                cost[self.schedule.nodes_of(fault)] *= fault.size()
+        transfers = self.workload.step(time_ms, self.links.state(time_ms, overlay), load, cost, fails)
+        self._selector.step(transfers)
+        values = compression_values(self.topology, self._bank, transfers, self._transfers_sent)
+        self._transfers_sent += len(transfers)
+        keys = [self._link_keys[i] for i in transfers.link.tolist()]
+        return self._records("compression", keys, values, transfers.start_ms.astype(np.int64))
 
     def _host_minute(self, time_ms: int, minute: int) -> tuple[dict[str, F64], NDArray[np.bool_]]:
         """System metrics `[sample, node]` by name, and the hosts whose compression fails."""

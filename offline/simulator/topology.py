@@ -47,7 +47,9 @@ class Topology:
         self.node_dialect: I64 = np.array(DIALECTS)[np.arange(nodes) % len(DIALECTS)]
         index = np.arange(links)
         self.sender: I64 = index % nodes
-        self.link_type: I64 = (index + index // nodes) % len(LINK_TYPES)
+        # Where the hosts' turn has the types' rhythm, shift it each round: no host has one type only.
+        shift = index // nodes if nodes % len(LINK_TYPES) == 0 else 0
+        self.link_type: I64 = (index + shift) % len(LINK_TYPES)
         self.network_tier: I64 = rng.integers(1, 4, links)
         self.transport: I64 = rng.choice(3, links, p=[0.7, 0.1, 0.2])
         self.mode: I64 = rng.choice(3, links, p=[0.7, 0.2, 0.1])

@@ -134,7 +134,8 @@ class Workload:
         conditions = self._conditions(state, load, hde_cost, hde_fails, link, row, size_mib)
         result = outcome(conditions, Noise.draw(rng, (n,)))
         shadow = rng.random(n) < SHADOW
-        completed = _completions(start, link, conditions, result, self.bank.hit_rate[row], shadow, has_baseline)
+        hit_rate = np.where(hde_fails[self._sender[link]], 0.0, self.bank.hit_rate[row])
+        completed = _completions(start, link, conditions, result, hit_rate, shadow, has_baseline)
         history = self._history.read(start, link, completed, time_ms + MINUTE_MS)
         return Transfers(
             start, link, payload_type, has_baseline, self.level[link], row,

@@ -106,6 +106,8 @@ class Audit:
         self.forecasts: deque[bytes] = deque(maxlen=4)
         self._partitions: dict[tuple[str, int], ledger.PartitionLedger] = {}
         self._consumer = _consumer(broker)
+        self._counts = {name: len(found.partitions) for name, found in self._consumer.list_topics().topics.items()}
+        self._consumer.assign([TopicPartition(t.name, p, 0) for t in TOPICS for p in range(self._counts[t.name])])
         self._compacted = time.monotonic()
         self.first_input_ms: int | None = None
         self.last_output_ms: int | None = None
@@ -170,7 +172,7 @@ class Audit:
         """Inputs on the broker without their outputs, a dead letter or a late record."""
         total = 0
         for topic in INPUTS:
-            for partition in range(topic.partitions):
+            for partition in range(self._counts[topic.name]):
                 _, end = self._consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=5.0)
                 total += self._account(topic.name, partition).lost(end)
         return total
@@ -207,7 +209,7 @@ _forecast = Decoder(ForecastSeen)
 
 
 def _consumer(broker: str) -> Consumer:
-    consumer = Consumer(
+    return Consumer(
         {
             "bootstrap.servers": broker,
             "group.id": "dwcp-demo-audit",
@@ -216,8 +218,6 @@ def _consumer(broker: str) -> Consumer:
             "fetch.wait.max.ms": 20,
         }
     )
-    consumer.assign([TopicPartition(t.name, p, 0) for t in TOPICS for p in range(t.partitions)])
-    return consumer
 
 
 def _header(headers: Any, name: str) -> bytes:

@@ -20,11 +20,15 @@ from schemas.error import InfraError
 from schemas.topic import INPUTS, TOPICS
 from streams.demo.audit import Audit
 from streams.demo.process import Process, free_port, require_free, wait_ready
-from streams.demo.view import Rates, line, screen
+from streams.demo.view import Rates, closing, line, screen
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
 
 _READY_S = 90.0
+# The embedded broker answers a fetch with one batch per partition, so few partitions
+# and batches of some size matter more here than with Kafka.
+_PARTITIONS = 4
+_LINGER_MS = "25"
 _DRAIN_S = 60.0
 _REFRESH_S = 1.0
 _LINE_S = 5.0
@@ -36,12 +40,13 @@ class _Fleet:
     links: int
     nodes: int
     rate: int
+    speed: int
     faults: str
 
     def arguments(self, broker: str, truth: Path) -> list[str]:
         return [
             "streams.cli", "simulate", "--to", broker, "--seed", str(self.seed), "--links", str(self.links),
-            "--nodes", str(self.nodes), "--rate", str(self.rate), "--faults", self.faults,
+            "--nodes", str(self.nodes), "--rate", str(self.rate), "--speed", str(self.speed), "--faults", self.faults,
             "--truth", str(truth), "--json",
         ]  # fmt: skip
 
@@ -50,9 +55,12 @@ class _Fleet:
 @click.option("--seconds", type=click.IntRange(min=1), help="Feed for so long, then end. Default: until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing else on stdout.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the simulated fleet.")
-@click.option("--links", default=400, show_default=True, type=click.IntRange(min=1), help="Links in the fleet.")
-@click.option("--nodes", default=80, show_default=True, type=click.IntRange(min=2), help="Hosts in the fleet.")
+@click.option("--links", default=120, show_default=True, type=click.IntRange(min=1), help="Links in the fleet.")
+@click.option("--nodes", default=24, show_default=True, type=click.IntRange(min=2), help="Hosts in the fleet.")
 @click.option("--rate", default=8000, show_default=True, type=click.IntRange(min=1), help="Input events per second.")
+@click.option(
+    "--speed", default=600, show_default=True, type=click.IntRange(min=1), help="Event time per second, in s."
+)
 @click.option("--faults", default="random", show_default=True, help="Fault schedule: random, none or a JSON file.")
 @click.option("--web-port", type=click.IntRange(0, 65535), help="Port of metrics and web API; 0 picks a free one.")
 def demo(
@@ -62,6 +70,7 @@ def demo(
     links: int,
     nodes: int,
     rate: int,
+    speed: int,
     faults: str,
     web_port: int | None,
 ) -> None:
@@ -77,14 +86,14 @@ def demo(
     came 15 minutes later within seconds.
     """
     port = _web_port(web_port)
-    fleet = _Fleet(seed, links, nodes, rate, faults)
+    fleet = _Fleet(seed, links, nodes, rate, speed, faults)
     work = Path(tempfile.mkdtemp(prefix="dwcp-demo-"))
-    with EmbeddedBroker() as broker:
+    with EmbeddedBroker(partitions=_PARTITIONS) as broker:
         summary = _run(broker.address, fleet, port, seconds, work, quiet=as_json)
     if as_json:
         click.echo(json.dumps(summary))
     else:
-        click.echo(_closing(summary))
+        click.echo(closing(summary))
     if summary["lost"]:
         raise InfraError(f"{summary['lost']} inputs have neither outputs nor a dead letter; logs are in {work}")
 
@@ -107,7 +116,13 @@ def _web_port(asked: int | None) -> int:
 
 def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path, quiet: bool) -> dict[str, Any]:
     address = f"http://127.0.0.1:{port}"
-    environment = {"BROKER_URL": f"kafka://{broker}", "DWCP_WEB_PORT": str(port), "DWCP_WEB_HOST": "127.0.0.1"}
+    environment = {
+        "BROKER_URL": f"kafka://{broker}",
+        "DWCP_WEB_PORT": str(port),
+        "DWCP_WEB_HOST": "127.0.0.1",
+        "DWCP_DATA_DIR": str(work),
+        "DWCP_LINGER_MS": _LINGER_MS,
+    }
     click.echo("starting the worker (compiles its kernels the first time) ...", err=True)
     truth = work / "truth.jsonl"
     audit = Audit(broker)
@@ -219,7 +234,3 @@ def _addresses(broker: str, address: str, work: Path) -> str:
         f"subscribe kcat -b {broker} -t dwcp.compression.prediction.v1 -C   (or any Kafka client)\n"
         f"stop      Ctrl-C"
     )
-
-
-def _closing(summary: dict[str, Any]) -> str:
-    return f"{line(summary)}\nlost {summary['lost']}, repeats {summary['repeats']}, logs {summary['logs']}"

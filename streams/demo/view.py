@@ -109,3 +109,25 @@ def line(summary: dict[str, Any]) -> str:
         f"bandwidth {_number(bandwidth['mae'])} (persistence {_number(bandwidth['mae_persistence'])}) Mbps  "
         f"anomalies {summary['anomalies']}  drift {summary['drift_alerts']}  dead letters {summary['dead_letters']}"
     )
+
+
+def closing(summary: dict[str, Any]) -> str:
+    """The account of a finished run."""
+    selector, bandwidth, latency = summary["selector"], summary["bandwidth"], summary["latency_ms"]
+    reasons = ", ".join(f"{n} {reason}" for reason, n in summary["dead_letters_by_reason"].items()) or "none"
+    types = ", ".join(f"{n} {kind}" for kind, n in summary["anomalies_by_type"].items()) or "none"
+    rows = {
+        "in": f"{summary['events_in']:,} records, {summary['events_per_second']:,.0f}/s",
+        "out": f"{sum(summary['events_out'].values()):,} records on {len(summary['events_out'])} topics",
+        "latency": f"p50 {_number(latency['p50'], 0, ' ms')}, p99 {_number(latency['p99'], 0, ' ms')}",
+        "selector": f"accuracy {_percent(selector['accuracy'])}; majority {_percent(selector['majority'])}, "
+        f"heuristic {_percent(selector['heuristic'])}; regret {_percent(selector['regret'])}",
+        "bandwidth": f"MAE {_number(bandwidth['mae'])} Mbps; persistence {_number(bandwidth['mae_persistence'])}, "
+        f"moving average {_number(bandwidth['mae_moving_average'])}; {bandwidth['scored']:,} scored",
+        "anomalies": types,
+        "drift": f"{summary['drift_alerts']} alerts",
+        "rejected": f"{reasons}; {summary['late']} late",
+        "lost": f"{summary['lost']} of {summary['events_in']:,}; {summary['repeats']} repeats",
+        "logs": summary["logs"],
+    }
+    return "\n".join(f"{name:<10} {text}" for name, text in rows.items())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,10 @@ from schemas.topic import TOPICS
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings, variable_of
 from streams.topic import admin, apply
-from tests.e2e.harness import QUICK
+from tests.e2e.harness import QUICK, Worker
 from tests.kafka import Kafka
+
+Start = Callable[..., Worker]
 
 
 @dataclass
@@ -39,3 +42,17 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     found = Broker({"BROKER_URL": kafka.address, "DWCP_APP_ID": prefix, **names, **QUICK})
     apply(admin(found.settings), found.settings)
     yield found
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers; what still runs at the end of the test is killed."""
+    started: list[Worker] = []
+
+    def run(environment: Mapping[str, str], **options: str) -> Worker:
+        started.append(Worker(environment, tmp_path, **options))
+        return started[-1]
+
+    yield run
+    for worker in started:
+        worker.kill()

@@ -79,7 +79,8 @@ class Worker:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+        """SIGKILL, unless it has ended."""
+        self.process.kill()
         self.process.wait(10)
 
     def stop(self, timeout_s: float = 20) -> int:
@@ -109,8 +110,11 @@ def sample(i: int) -> bytes:
     return json.dumps(document).encode()
 
 
-CORRUPT = (b"", b"{", b"null", b"[]", b"\x00\x00\x00\x00\x01", b"\xff\xfe", sample(1)[:40], b'{"node_id": "n1"}',
-           sample(1).replace(b'"rtt_ms": 21.0', b'"rtt_ms": "fast"'), sample(1).replace(b"500.0", b"1e308"))  # fmt: skip
+CORRUPT = (
+    b"", b"{", b"null", b"[]", b"\x00\x00\x00\x00\x01", b"\xff\xfe", sample(1)[:40], b'{"node_id": "n1"}',
+    sample(1).replace(b'"rtt_ms": 21.0', b'"rtt_ms": "fast"'), sample(1).replace(b"500.0", b"1e308"),
+)  # fmt: skip
+"""Truncated, empty, of another type or format, incomplete, and out of range."""
 
 
 def feed(settings: Settings, records: int, bad_every: int = 50, rate: float | None = None) -> Fed:

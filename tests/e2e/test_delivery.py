@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from tests.e2e.conftest import Broker
-from tests.e2e.harness import CORRUPT, Worker, assert_nothing_lost, assert_order, feed, read, read_until
+import pytest
+
+from tests.e2e.conftest import Broker, Start
+from tests.e2e.harness import CORRUPT, assert_nothing_lost, assert_order, feed, read, read_until
 
 SMALL_BATCHES = {"DWCP_BATCH_MAX_RECORDS": "100", "DWCP_BUFFER_BATCHES": "4"}
 
 
-def test_every_input_has_its_output_or_a_dead_letter(broker: Broker, tmp_path: Path) -> None:
+def test_every_input_has_its_output_or_a_dead_letter(broker: Broker, start: Start) -> None:
     fed = feed(broker.settings, 5000)
-    worker = Worker(broker.environment, tmp_path).wait_ready()
+    worker = start(broker.environment).wait_ready()
     worker.wait_read(5000)
     live, ready = worker.get("/health/live"), worker.get("/health/ready")
     assert worker.stop() == 0
@@ -27,34 +28,35 @@ def test_every_input_has_its_output_or_a_dead_letter(broker: Broker, tmp_path: P
     assert_order(found)
 
 
-def test_kill_and_restart_loses_nothing_and_repeats_with_the_same_ids(broker: Broker, tmp_path: Path) -> None:
+def test_kill_and_restart_loses_nothing_and_repeats_with_the_same_ids(broker: Broker, start: Start) -> None:
     seed = time.time_ns()
     chance = random.Random(seed)
     environment = broker.environment | SMALL_BATCHES
     fed = feed(broker.settings, 8000)
     for _ in range(3):
-        worker = Worker(environment, tmp_path).wait_ready()
+        worker = start(environment).wait_ready()
         target = worker.counter("dwcp_events_in_total") + chance.randint(1, 1500)
         deadline = time.monotonic() + 5
         while worker.counter("dwcp_events_in_total") < target and time.monotonic() < deadline:
             pass
         worker.kill()
-    worker = Worker(environment, tmp_path).wait_ready()
+    worker = start(environment).wait_ready()
     found = read_until(broker.settings, 8000)
     assert worker.stop() == 0, worker.tail()
     print(f"seed {seed}: {found.records - 8000} of 8000 repeated")
     assert_nothing_lost(fed, found)
 
 
-def test_workers_join_and_leave_while_records_flow(broker: Broker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+def test_workers_join_and_leave_while_records_flow(broker: Broker, start: Start) -> None:
     environment = broker.environment | SMALL_BATCHES
     with ThreadPoolExecutor(1) as pool:
         feeding = pool.submit(feed, broker.settings, 6000, 50, 800.0)
-        first = Worker(environment, tmp_path).wait_ready()
-        second = Worker(environment, tmp_path).wait_ready()
+        first = start(environment).wait_ready()
+        second = start(environment).wait_ready()
         time.sleep(1.5)
         assert second.stop() == 0, second.tail()
-        third = Worker(environment, tmp_path).wait_ready()
+        third = start(environment).wait_ready()
         time.sleep(1)
         third.kill()
         fed = feeding.result()
@@ -63,16 +65,16 @@ def test_workers_join_and_leave_while_records_flow(broker: Broker, tmp_path: Pat
     assert_nothing_lost(fed, found)
 
 
-def test_term_under_load_ends_in_order(broker: Broker, tmp_path: Path) -> None:
+def test_term_under_load_ends_in_order(broker: Broker, start: Start) -> None:
     fed = feed(broker.settings, 10_000)
     environment = broker.environment | SMALL_BATCHES
-    worker = Worker(environment, tmp_path).wait_ready()
+    worker = start(environment).wait_ready()
     worker.wait_read(1)
     started = time.monotonic()
     assert worker.stop(timeout_s=10) == 0, worker.tail()
     assert time.monotonic() - started < 10
     before = read(broker.settings).records
-    worker = Worker(environment, tmp_path).wait_ready()
+    worker = start(environment).wait_ready()
     found = read_until(broker.settings, 10_000)
     worker.stop()
     assert_nothing_lost(fed, found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from schemas.topic import NETWORK_KEYED
 from streams.demo.process import free_port
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
-from tests.e2e.harness import Worker
+from tests.e2e.conftest import Start
 
 
 @pytest.fixture
@@ -21,9 +20,9 @@ def embedded() -> Iterator[EmbeddedBroker]:
         yield broker
 
 
-def refused(environment: dict[str, str], directory: Path) -> tuple[int, str]:
+def refused(environment: dict[str, str], start: Start) -> tuple[int, str]:
     """Exit code and the one line on stderr of a worker that does not start."""
-    worker = Worker(environment, directory)
+    worker = start(environment)
     code = worker.process.wait(40)
     lines = [line for line in worker.log.read_text().splitlines() if line.startswith("dwcp:")]
     assert "Traceback" not in worker.log.read_text()
@@ -31,28 +30,28 @@ def refused(environment: dict[str, str], directory: Path) -> tuple[int, str]:
     return code, lines[0]
 
 
-def test_missing_broker(tmp_path: Path) -> None:
+def test_missing_broker(start: Start) -> None:
     address = f"127.0.0.1:{free_port()}"
-    code, line = refused({"BROKER_URL": f"kafka://{address}"}, tmp_path)
+    code, line = refused({"BROKER_URL": f"kafka://{address}"}, start)
     assert code == 70
     assert address in line
     assert "BROKER_URL" in line
 
 
-def test_missing_topics(embedded: EmbeddedBroker, tmp_path: Path) -> None:
+def test_missing_topics(embedded: EmbeddedBroker, start: Start) -> None:
     environment = {"BROKER_URL": embedded.address, "DWCP_TOPIC_NETWORK_RAW": "elsewhere"}
-    code, line = refused(environment, tmp_path)
+    code, line = refused(environment, start)
     assert code == 70
     assert "elsewhere" in line
     assert "dwcp topics apply" in line
 
 
-def test_busy_port(embedded: EmbeddedBroker, tmp_path: Path) -> None:
+def test_busy_port(embedded: EmbeddedBroker, start: Start) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, line = refused({"BROKER_URL": embedded.address, "DWCP_WEB_PORT": port}, tmp_path)
+        code, line = refused({"BROKER_URL": embedded.address, "DWCP_WEB_PORT": port}, start)
     assert code == 78
     assert f"DWCP_WEB_PORT={port}" in line
 
@@ -65,17 +64,17 @@ def test_busy_port(embedded: EmbeddedBroker, tmp_path: Path) -> None:
         ("BROKER_URL", "localhost", "kafka://host:port"),
     ],
 )
-def test_wrong_setting(variable: str, value: str, says: str, tmp_path: Path) -> None:
-    code, line = refused({variable: value}, tmp_path)
+def test_wrong_setting(variable: str, value: str, says: str, start: Start) -> None:
+    code, line = refused({variable: value}, start)
     assert code == 78
     assert variable in line
     assert says in line
 
 
-def test_partition_counts_that_differ(tmp_path: Path) -> None:
+def test_partition_counts_that_differ(start: Start) -> None:
     environment = {"DWCP_TOPIC_NETWORK_KEYED": "wide"}
     with EmbeddedBroker(Settings.from_environment({"DWCP_TOPIC_NETWORK_KEYED": "unused"})) as broker:
         broker.create_topic("wide", NETWORK_KEYED.partitions + 1)
-        code, line = refused(environment | {"BROKER_URL": broker.address}, tmp_path)
+        code, line = refused(environment | {"BROKER_URL": broker.address}, start)
     assert code == 78
     assert "wide with 9 partitions" in line

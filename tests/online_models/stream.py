@@ -83,23 +83,23 @@ def network_stream(minutes: int, links: int, seed: int = 0) -> list[NetworkSampl
         noise = 0.9 * noise + 0.4 * rng.normal(size=noise.shape)
         timestamp = START_MS + minute * MINUTE_MS
         cycle = 1.0 + 0.3 * np.sin(2 * np.pi * (timestamp % 86_400_000) / 86_400_000)
-        for k in range(links):
-            records.append(
-                sample(
-                    timestamp + 137 * k,
-                    rate=float(max(200.0 * (k + 1) * cycle * (1 + 0.1 * noise[k, 0]), 1.0)),
-                    rtt=float(max(10.0 * (k + 1) / cycle * (1 + 0.1 * noise[k, 1]), 0.1)),
-                    packet_loss=float(np.clip(0.01 + 0.01 * noise[k, 2], 0.0, 1.0)),
-                    jitter_ms=float(max(1.0 + 0.3 * noise[k, 3], 0.0)),
-                    node_id=f"n{k}",
-                    link_type=LINK_TYPES[k % 4],
-                    bytes_tx=int(rng.integers(1 << 30)),
-                    bytes_rx=int(rng.integers(1 << 30)),
-                    queue_depth=int(rng.integers(50)),
-                    retransmits=int(rng.integers(9)),
-                    region=("us-east", "eu-west", "")[k % 3],
-                )
+        records += [
+            sample(
+                timestamp + 137 * k,
+                rate=float(max(200.0 * (k + 1) * cycle * (1 + 0.1 * noise[k, 0]), 1.0)),
+                rtt=float(max(10.0 * (k + 1) / cycle * (1 + 0.1 * noise[k, 1]), 0.1)),
+                packet_loss=float(np.clip(0.01 + 0.01 * noise[k, 2], 0.0, 1.0)),
+                jitter_ms=float(max(1.0 + 0.3 * noise[k, 3], 0.0)),
+                node_id=f"n{k}",
+                link_type=LINK_TYPES[k % 4],
+                bytes_tx=int(rng.integers(1 << 30)),
+                bytes_rx=int(rng.integers(1 << 30)),
+                queue_depth=int(rng.integers(50)),
+                retransmits=int(rng.integers(9)),
+                region=("us-east", "eu-west", "")[k % 3],
             )
+            for k in range(links)
+        ]
     return records
 
 
@@ -182,9 +182,7 @@ def cuts(batch: Batch, seed: int) -> Iterator[Batch]:
     while at < len(batch):
         to = min(at + int(rng.choice([1, 2, 7, 100, 400])), len(batch))
         columns = {name: column[at:to] for name, column in batch.columns.items()}
-        yield Batch(
-            batch.topic, 0, columns, batch.key[at:to], batch.offset[at:to], batch.origin[at:to]
-        )
+        yield Batch(batch.topic, 0, columns, batch.key[at:to], batch.offset[at:to], batch.origin[at:to])
         at = to
 
 
@@ -199,7 +197,9 @@ def encoded(results: Sequence[tuple[int, Result]]) -> dict[Any, list[Any]]:
     found: dict[Any, list[Any]] = {}
     for base, result in results:
         for topic, output in result.outputs.items():
-            found.setdefault(topic.name, []).extend(zip((output.row + base).tolist(), lines(topic, output), strict=True))
+            found.setdefault(topic.name, []).extend(
+                zip((output.row + base).tolist(), lines(topic, output), strict=True)
+            )
         for rejection in result.rejected:
             found.setdefault("rejected", []).append((rejection.row + base, str(rejection.error)))
     return found
@@ -213,7 +213,4 @@ def lines(topic: Topic, output: Any) -> list[bytes]:
 
 def run_cut(state: Any, batch: Batch, seed: int) -> dict[Any, list[Any]]:
     """Encoded outputs of a batch fed in random pieces."""
-    results = []
-    for piece in cuts(batch, seed):
-        results.append((int(piece.offset[0]), state.step(piece)))
-    return encoded(results)
+    return encoded([(int(piece.offset[0]), state.step(piece)) for piece in cuts(batch, seed)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from online_models.amst import ACTIONS, REASONS, decide, transport, transport_many
@@ -29,6 +29,7 @@ def _formula(bandwidth: float, latency: float, loss: float, jitter: float) -> tu
     return streams, buffer, max(8192, min(131072, chunk)), int(rate * 0.95), buffer * streams
 
 
+@settings(deadline=None)  # the first call compiles
 @given(RATE, LATENCY, LOSS, LATENCY)
 def test_parameters_follow_the_formula(bandwidth: float, latency: float, loss: float, jitter: float) -> None:
     assert transport(bandwidth, latency, loss, jitter) == _formula(bandwidth, latency, loss, jitter)
@@ -48,7 +49,14 @@ def test_parameters_at_the_edges(bandwidth: float, latency: float, loss: float) 
 
 @pytest.mark.parametrize(
     ("bandwidth", "latency", "loss", "streams"),
-    [(1000, 50, 0, 100), (1000, 150, 0, 70), (1000, 10, 0, 130), (1000, 50, 0.03, 75), (5, 50, 0, 2), (1e5, 50, 0, 256)],
+    [
+        (1000, 50, 0, 100),
+        (1000, 150, 0, 70),
+        (1000, 10, 0, 130),
+        (1000, 50, 0.03, 75),
+        (5, 50, 0, 2),
+        (1e5, 50, 0, 256),
+    ],
 )
 def test_streams_of_worked_examples(bandwidth: float, latency: float, loss: float, streams: int) -> None:
     assert transport(float(bandwidth), float(latency), float(loss), 0.0)[0] == streams

@@ -50,6 +50,7 @@ CASES = [
     pytest.param(CompressionState, _compression, (COMPRESSION_PREDICTION, COMPRESSION_LABEL), id="compression"),
     pytest.param(SystemState, _system, (SYSTEM_SCORE,), id="system"),
 ]
+COUNTS = {"network": ("network", "samples"), "compression": ("selector", "transfers"), "system": ("system", "records")}
 STATES = [pytest.param(case.values[0], id=case.id) for case in CASES]
 
 
@@ -106,12 +107,12 @@ def test_gauges_count_what_arrived(state: Any, make: Any, always: Any) -> None:
     batch = make()
     fed = state()
     result = fed.step(batch)
-    gauges = {name.split("_", 1)[1]: value for name, (value, _) in fed.gauges().items() if name.count("_") == 1}
-    assert gauges["late"] == len(result.rejected)
-    assert gauges["duplicates"] > 0
-    assert gauges["reordered"] > 0
-    total = {"network": "samples", "selector": "transfers", "system": "records"}
-    assert any(gauges.get(name) == len(batch) for name in total.values())
+    gauges = {name: value for name, (value, _) in fed.gauges().items()}
+    (prefix, total) = COUNTS[batch.topic.dataset]
+    assert gauges[f"{prefix}_late"] == len(result.rejected)
+    assert gauges[f"{prefix}_duplicates"] > 0
+    assert gauges[f"{prefix}_reordered"] > 0
+    assert gauges[f"{prefix}_{total}"] == len(batch)
 
 
 @pytest.mark.parametrize(("state", "make", "always"), CASES)

@@ -1,0 +1,48 @@
+"""Gauges add up over partitions, and existing dashboards keep their names."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from streams.metric import PBA_GAUGES, Gauges, Metrics, StateGauges, TopicGauges, total
+
+
+@pytest.mark.parametrize(
+    ("gauges", "expected"),
+    [
+        ([], {}),
+        ([{"n": (1.0, None)}, {"n": (2.0, None)}], {"n": 3.0}),
+        ([{"r": (1.0, 2.0)}, {"r": (5.0, 6.0)}], {"r": 0.75}),
+        ([{"r": (0.0, 0.0)}], {}),
+        ([{"r": (0.0, 0.0)}, {"r": (1.0, 4.0)}], {"r": 0.25}),
+    ],
+)
+def test_total(gauges: list[Gauges], expected: dict[str, float]) -> None:
+    assert total(gauges) == expected
+
+
+def test_exported_text_parses_and_has_the_existing_names() -> None:
+    metrics = Metrics()
+    network = {name: (2.0, 4.0) for name, _ in PBA_GAUGES.values()}
+    metrics.registry.register(StateGauges(lambda: {"network": [network], "system": [{"nodes": (3.0, None)}]}))
+    metrics.registry.register(TopicGauges("dwcp_consumer_lag_records", "Lag", lambda: {"t": 5.0}))
+    metrics.pba_predictions.inc(7)
+    metrics.pba_latency_ms.observe(0.02)
+    families = {f.name: f for f in text_string_to_metric_families(metrics.render().decode())}
+    for name in PBA_GAUGES:
+        assert families[name].samples[0].value == 0.5
+    assert families["dwcp_pba_predictions"].samples[0].name == "dwcp_pba_predictions_total"
+    assert "dwcp_pba_retrain" in families
+    assert {s.name for s in families["dwcp_pba_prediction_latency_ms"].samples} >= {
+        "dwcp_pba_prediction_latency_ms_bucket", "dwcp_pba_prediction_latency_ms_count"
+    }  # fmt: skip
+    assert families["dwcp_consumer_lag_records"].samples[0].value == 5
+    state = {(s.labels["agent"], s.labels["name"]): s.value for s in families["dwcp_state"].samples}
+    assert state["system", "nodes"] == 3
+
+
+def test_no_existing_gauge_is_made_up() -> None:
+    metrics = Metrics()
+    metrics.registry.register(StateGauges(lambda: {"network": []}))
+    assert "dwcp_pba_confidence" not in metrics.render().decode()

@@ -1,0 +1,96 @@
+"""Delivery: outputs are on the broker after a flush, or the process ends with exit code 70."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas.topic import NETWORK_KEYED
+from streams.embedded import PRODUCE, EmbeddedBroker
+
+TOPIC_AUTHORIZATION_FAILED, NOT_ENOUGH_REPLICAS = 29, 19
+PROGRAM = """
+import asyncio, sys
+from agents import ingest
+from streams.application import Application
+from streams.embedded import EmbeddedBroker
+from streams.settings import Settings
+
+async def main():
+    settings = Settings.from_environment({{"BROKER_URL": "{address}", "DWCP_DELIVERY_TIMEOUT_S": "1"}})
+    app = Application(settings, ingest.agents)
+    producer = app.producer
+    await producer.start()
+    {body}
+    await producer.stop()
+
+asyncio.run(main())
+print("done")
+"""
+
+
+def run(address: str, body: str) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(address=address, body=body)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_after_a_flush_every_record_is_on_the_broker_and_a_key_on_one_partition() -> None:
+    n = 30_000
+    body = f"""
+    keys = [b"k%d" % (i % 10) for i in range({n})]
+    await producer.publish("{NETWORK_KEYED.name}", keys, [b"x" * 50] * {n}, [[("h", b"1")]] * {n})
+    await producer.flush()
+    """
+    with EmbeddedBroker() as broker:
+        done = run(broker.address, body)
+        assert done.stdout == "done\n", done.stderr
+        consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "g"})
+        parts = [TopicPartition(NETWORK_KEYED.name, p, 0) for p in range(NETWORK_KEYED.partitions)]
+        consumer.assign(parts)
+        seen: dict[bytes, set[int]] = {}
+        total = 0
+        while total < n:
+            messages = consumer.consume(5000, 5)
+            assert messages, f"{total} of {n}"
+            total += len(messages)
+            for message in messages:
+                seen.setdefault(message.key(), set()).add(message.partition())
+        assert sum(consumer.get_watermark_offsets(p)[1] for p in parts) == n
+        consumer.close()
+    assert len(seen) == 10
+    assert all(len(p) == 1 for p in seen.values())
+
+
+def refuse(broker: EmbeddedBroker) -> None:
+    broker.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 20)
+
+
+def be_slow(broker: EmbeddedBroker) -> None:
+    broker.fail(PRODUCE, *[NOT_ENOUGH_REPLICAS] * 1000)
+
+
+def do_nothing(broker: EmbeddedBroker) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("trouble", "size", "says"),
+    [(do_nothing, 5_000_000, "cannot publish"), (refuse, 10, "not delivered"), (be_slow, 10, "not delivered")],
+)
+def test_what_cannot_be_delivered_ends_the_process(
+    trouble: Callable[[EmbeddedBroker], None], size: int, says: str
+) -> None:
+    body = f"""
+    await producer.publish("{NETWORK_KEYED.name}", [b"k"], [b"x" * {size}], [[]])
+    await producer.flush()
+    """
+    with EmbeddedBroker() as broker:
+        trouble(broker)
+        done = run(broker.address, body)
+    assert done.returncode == 70, done.stdout + done.stderr
+    assert says in done.stderr
+    assert done.stdout == ""

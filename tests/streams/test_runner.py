@@ -1,0 +1,235 @@
+"""The guarded loop, on a real codec, a real state and a real tracker; only the producer is a list."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from schemas import header
+from schemas.batch import Batch, Output, Rejection, Result
+from schemas.error import LateRecord, ValidationError
+from schemas.topic import DEAD_LETTER, LATE, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW, SYSTEM_SCORE
+from streams.chunk import Chunk
+from streams.metric import Metrics
+from streams.offset import OffsetTracker
+from streams.runner import Runner, agents_by_name, declare
+from streams.settings import Settings
+
+
+class Counting:
+    """Scores every system record by how many of its partition came before; late below 10, bad at 13."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def step(self, batch: Batch) -> Result:
+        """Number the records."""
+        times = batch.columns["timestamp"]
+        rejected = [Rejection(int(r), LateRecord("late", "too old")) for r in np.flatnonzero(times < 10)]
+        rejected += [Rejection(int(r), ValidationError("range", "thirteen")) for r in np.flatnonzero(times == 13)]
+        rows = np.flatnonzero((times >= 10) & (times != 13))
+        score = self.seen + np.arange(len(rows))
+        self.seen += len(rows)
+        m = len(rows)
+        columns = {
+            "timestamp": times[rows], "node_id": batch.columns["node_id"][rows], "anomaly_score": score / 1000.0,
+            "threshold": np.ones(m), "is_anomaly": np.zeros(m, bool),
+            "detection_method": ["x" * 2000 if t == 99 else "count" for t in times[rows].tolist()],
+        }  # fmt: skip
+        return Result({SYSTEM_SCORE: Output(rows, columns)}, rejected)
+
+    def gauges(self) -> Mapping[str, tuple[float, float | None]]:
+        """How many were numbered."""
+        return {"seen": (float(self.seen), None)}
+
+
+AGENT = declare("counting", source=SYSTEM_KEYED, state=Counting, publishes=(SYSTEM_SCORE,))
+ZEROS = dict.fromkeys(SYSTEM_KEYED.record.__struct_fields__, 0.0)  # type: ignore[union-attr]
+
+
+def value(time_ms: int) -> bytes:
+    return msgspec.json.encode(ZEROS | {"timestamp": time_ms, "node_id": "n"})
+
+
+class Bench:
+    """A runner, its tracker, and what it published."""
+
+    def __init__(self, **environment: str) -> None:
+        self.tracker: OffsetTracker[TP] = OffsetTracker()
+        self.out: dict[str, list[tuple[bytes | None, bytes | None, dict[str, bytes | None]]]] = defaultdict(list)
+        self.metrics = Metrics()
+        settings = Settings.from_environment(environment)
+        self.runner = Runner(AGENT, settings, self.tracker, self.publish, self.metrics)
+
+    async def publish(
+        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], headers: Sequence[list]
+    ) -> None:
+        self.out[topic] += [(k, v, dict(h)) for k, v, h in zip(keys, values, headers, strict=True)]
+
+    def chunk(self, first: int, values: Sequence[bytes], partition: int = 0) -> Chunk:
+        tp = TP(SYSTEM_KEYED.name, partition)
+        records = [
+            ConsumerRecord(
+                *tp, first + i, 0, 0, b"n", v, None, 1, len(v), ((header.ORIGIN, b"raw/1/%d" % (first + i)),)
+            )
+            for i, v in enumerate(values)
+        ]
+        return Chunk(tp, records, self.tracker.register(tp, first, first + len(records)))
+
+    def process(self, *chunks: Chunk) -> None:
+        async def run() -> None:
+            for chunk in chunks:
+                await self.runner.process(chunk)
+
+        asyncio.run(run())
+
+    def scores(self) -> list[int]:
+        return [round(1000 * msgspec.json.decode(v or b"")["anomaly_score"]) for _, v, _ in self.out[SYSTEM_SCORE.name]]
+
+
+def test_outputs_carry_origin_key_and_id_and_the_chunk_is_done() -> None:
+    b = Bench()
+    b.process(b.chunk(5, [value(10), value(11)]))
+    (key, first, headers), _ = b.out[SYSTEM_SCORE.name]
+    assert key == b"n"
+    assert headers[header.ORIGIN] == b"raw/1/5"
+    assert msgspec.json.decode(first or b"")["id"] == "raw/1/5:system.score"
+    assert b.tracker.committable(TP(SYSTEM_KEYED.name, 0)) == 7
+    assert b.tracker.busy == 0
+
+
+def test_rejects_keep_their_rows_whoever_rejects_them() -> None:
+    b = Bench()
+    b.process(b.chunk(0, [b"{", value(10), b"", value(13), value(3), value(12)]))
+    dead = {v: h[header.ERROR_OFFSET] for _, v, h in b.out[DEAD_LETTER.name]}
+    assert dead == {b"{": b"0", b"": b"2", value(13): b"3"}
+    assert [(v, h[header.ERROR_OFFSET]) for _, v, h in b.out[LATE.name]] == [(value(3), b"4")]
+    assert [h[header.ORIGIN] for _, _, h in b.out[SYSTEM_SCORE.name]] == [b"raw/1/1", b"raw/1/5"]
+
+
+def test_a_chunk_of_nothing_but_corrupt_records_is_done_too() -> None:
+    b = Bench()
+    b.process(b.chunk(0, [b"", b"x"]))
+    assert len(b.out[DEAD_LETTER.name]) == 2
+    assert b.tracker.committable(TP(SYSTEM_KEYED.name, 0)) == 2
+
+
+def test_an_oversized_output_becomes_a_dead_letter_of_its_input() -> None:
+    b = Bench(DWCP_OUTPUT_MAX_BYTES="1100")
+    b.process(b.chunk(0, [value(10), value(99), value(11)]))
+    assert len(b.out[SYSTEM_SCORE.name]) == 2
+    ((_, dead, headers),) = b.out[DEAD_LETTER.name]
+    assert (dead, headers[header.ERROR_REASON]) == (value(99), b"oversized")
+
+
+def test_state_goes_on_across_chunks_and_is_per_partition() -> None:
+    b = Bench()
+    b.process(b.chunk(0, [value(10)]), b.chunk(0, [value(10)], partition=1), b.chunk(1, [value(11)]))
+    assert b.scores() == [0, 0, 1]
+    assert b.runner.gauges() == [{"seen": (2.0, None)}, {"seen": (1.0, None)}]
+
+
+@pytest.mark.parametrize(
+    ("first_again", "rebalanced", "expected"),
+    [(1, False, 1), (1, True, 1), (5, False, 1), (5, True, 0), (0, True, 0), (0, False, 0)],
+)
+def test_state_starts_afresh_when_it_does_not_fit_the_offset(first_again: int, rebalanced: bool, expected: int) -> None:
+    b = Bench()
+    b.process(b.chunk(0, [value(10)]))
+    b.tracker.seek({TP(SYSTEM_KEYED.name, 0): first_again})
+    if rebalanced:
+        b.runner.assigned({0})
+    b.process(b.chunk(first_again, [value(11)]))
+    assert b.scores()[-1] == expected
+
+
+def test_states_of_partitions_that_went_away_are_dropped() -> None:
+    b = Bench()
+    b.process(b.chunk(0, [value(10)]), b.chunk(0, [value(10)], partition=1))
+    b.runner.assigned({1})
+    assert len(b.runner.gauges()) == 1
+
+
+def test_an_overtaken_chunk_is_left_alone() -> None:
+    b = Bench()
+    chunk = b.chunk(0, [value(10)])
+    b.tracker.revoke([chunk.tp])
+    b.process(chunk)
+    assert b.out == {}
+
+
+def test_a_keyed_record_without_origin_is_its_own_origin() -> None:
+    b = Bench()
+    chunk = b.chunk(4, [value(10)])
+    chunk.records[0].headers = ()
+    b.process(chunk)
+    assert b.out[SYSTEM_SCORE.name][0][2][header.ORIGIN] == b"%s/0/4" % SYSTEM_KEYED.name.encode()
+
+
+def test_counts() -> None:
+    b = Bench()
+    b.process(b.chunk(0, [b"{", value(10), value(3)]))
+    text = b.metrics.render().decode()
+    assert 'dwcp_events_in_total{topic="dwcp.system.keyed.v1"} 3.0' in text
+    assert 'dwcp_events_out_total{topic="dwcp.system.score.v1"} 1.0' in text
+    assert 'dwcp_dead_letters_total{agent="counting",reason="malformed"} 1.0' in text
+    assert 'dwcp_late_records_total{agent="counting"} 1.0' in text
+    assert 'dwcp_step_seconds_count{agent="counting"} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"), [("ValueError('boom')", "boom"), ("InfraError('disk full')", "disk full")]
+)
+def test_an_unforeseen_error_ends_the_process_before_the_chunk_is_done(failure: str, says: str) -> None:
+    program = f"""
+from schemas.error import InfraError
+from tests.streams import test_runner as t
+
+class Broken(t.Counting):
+    def step(self, batch):
+        raise {failure}
+
+object.__setattr__(t.AGENT, "state", Broken)
+b = t.Bench()
+b.process(b.chunk(7, [t.value(10)]))
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 70
+    assert done.stdout == ""
+    assert says in done.stderr
+    assert "agent counting" in done.stderr
+    assert "Span(7, 8)" in done.stderr, "where it happened"
+
+
+def test_declarations_that_cannot_work() -> None:
+    with pytest.raises(TypeError, match="no record type"):
+        declare("x", source=DEAD_LETTER, state=Counting, publishes=())
+    other = declare("other", source=SYSTEM_KEYED, state=Counting, publishes=())
+    with pytest.raises(ValueError, match="same"):
+        agents_by_name([AGENT, other])
+    assert list(agents_by_name([AGENT, declare("r", source=SYSTEM_RAW, state=Counting, publishes=())])) == [
+        "counting",
+        "r",
+    ]
+
+
+def test_raw_records_are_their_own_origin_whatever_they_claim() -> None:
+    tracker: OffsetTracker[TP] = OffsetTracker()
+    bench = Bench()
+    agent = declare("raw", source=NETWORK_RAW, state=Counting, publishes=())
+    runner = Runner(agent, Settings.from_environment({}), tracker, bench.publish, Metrics())
+    tp = TP(NETWORK_RAW.name, 3)
+    record = ConsumerRecord(*tp, 8, 0, 0, None, b"{", None, 0, 1, ((header.ORIGIN, b"forged/0/0"),))
+    asyncio.run(runner.process(Chunk(tp, [record], tracker.register(tp, 8, 9))))
+    ((_, _, headers),) = bench.out[DEAD_LETTER.name]
+    assert headers[header.ORIGIN] == b"dwcp.network.raw.v1/3/8"

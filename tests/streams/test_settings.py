@@ -1,0 +1,82 @@
+"""Every variable is checked; nothing is ignored."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.error import ConfigError
+from schemas.topic import DEAD_LETTER, NETWORK_RAW, TOPICS
+from streams.settings import Settings, variable_of
+
+
+def refused(**environment: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment(environment)
+    return caught.value
+
+
+def test_defaults_work() -> None:
+    settings = Settings.from_environment({})
+    assert settings.bootstrap == "127.0.0.1:9092"
+    assert settings.web_host == "127.0.0.1"
+    assert {settings.name_of(t) for t in TOPICS} == {t.name for t in TOPICS}
+
+
+@pytest.mark.parametrize(
+    ("text", "brokers"),
+    [
+        ("kafka://h:1", ("h:1",)),
+        ("h:1", ("h:1",)),
+        ("kafka://a:1;kafka://b:2", ("a:1", "b:2")),
+        ("kafka://a:1,b:2", ("a:1", "b:2")),
+        ("[::1]:9092", ("[::1]:9092",)),
+    ],
+)
+def test_broker_forms(text: str, brokers: tuple[str, ...]) -> None:
+    assert Settings.from_environment({"BROKER_URL": text}).brokers == brokers
+
+
+@pytest.mark.parametrize("text", ["", "h", "kafka://", "kafka://h", "h:0", "h:65536", "h:1,", "http://h:1", "h:x"])
+def test_broker_that_cannot_be(text: str) -> None:
+    assert refused(BROKER_URL=text).variable == "BROKER_URL"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DWCP_WEB_PORT", "0"), ("DWCP_WEB_PORT", "65536"), ("DWCP_WEB_PORT", "http"), ("DWCP_WEB_PORT", "80.5"),
+        ("DWCP_SESSION_TIMEOUT_S", "nan"), ("DWCP_SESSION_TIMEOUT_S", "inf"), ("DWCP_COMMIT_INTERVAL_S", "0"),
+        ("DWCP_BATCH_MAX_RECORDS", "0"), ("DWCP_LINGER_MS", "-1"), ("DWCP_LOG_LEVEL", "loud"),
+        ("DWCP_APP_ID", ""), ("DWCP_APP_ID", "a b"), ("DWCP_WEB_HOST", ""), ("DWCP_TOPIC_NETWORK_RAW", "a/b"),
+    ],
+)  # fmt: skip
+def test_bad_value_names_variable_value_and_what_is_allowed(variable: str, value: str) -> None:
+    error = refused(**{variable: value})
+    assert (error.variable, error.value, error.exit_code) == (variable, value, 78)
+    assert variable in str(error)
+    assert error.allowed
+
+
+def test_unknown_variable_suggests_the_nearest() -> None:
+    assert "DWCP_WEB_PORT" in refused(DWCP_WEB_PROT="1").allowed
+    assert "dwcp config" in refused(DWCP_ZZZ="1").allowed
+
+
+def test_heartbeat_must_fit_the_session() -> None:
+    assert refused(DWCP_SESSION_TIMEOUT_S="5", DWCP_HEARTBEAT_S="3").variable == "DWCP_HEARTBEAT_S"
+
+
+def test_topic_names_can_be_set_but_not_shared() -> None:
+    settings = Settings.from_environment({"DWCP_TOPIC_NETWORK_RAW": "net"})
+    assert settings.name_of(NETWORK_RAW) == "net"
+    assert refused(DWCP_TOPIC_NETWORK_RAW=DEAD_LETTER.name).allowed == "a name that no other topic has"
+    assert variable_of(DEAD_LETTER) == "DWCP_TOPIC_INGEST_DEAD_LETTER"
+
+
+def test_table_shows_every_variable_and_round_trips() -> None:
+    environment = {"BROKER_URL": "kafka://a:1;b:2", "DWCP_WEB_PORT": "7000", "DWCP_TOPIC_DRIFT_ALERT": "drift"}
+    settings = Settings.from_environment(environment)
+    table = {row.name: row for row in settings.table()}
+    assert (table["BROKER_URL"].value, table["DWCP_TOPIC_DRIFT_ALERT"].value) == ("a:1,b:2", "drift")
+    assert all(row.meaning for row in table.values())
+    assert Settings.from_environment({name: row.value for name, row in table.items()}) == settings
