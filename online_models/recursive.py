@@ -7,7 +7,7 @@ from typing import Any, Final
 from numba import njit
 from numpy.typing import NDArray
 
-PRIOR_VARIANCE: Final = 10.0
+PRIOR_VARIANCE: Final = 0.03
 """Of each weight around 0, in units of the noise variance."""
 
 _HUBER: Final = 1.5

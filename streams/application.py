@@ -129,9 +129,10 @@ class Worker(faust.Worker):
             agent.warm()
         try:
             super().execute_from_commandline()
-        finally:
-            if self.crash_reason is not None:
-                fail(InfraError(f"{type(self.crash_reason).__name__}: {self.crash_reason}"))
+        except SystemExit:
+            if self.crash_reason is None:
+                raise
+        fail(InfraError(f"{type(self.crash_reason).__name__}: {self.crash_reason}"))
 
 
 def application(agents: Sequence[Agent], settings: Settings | None = None) -> Application:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -32,7 +33,7 @@ def topics() -> None:
 def list_(as_json: bool) -> None:
     """The topic table: name, record, key, partitions, retention. Asks no broker."""
     settings = Settings.from_environment()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "topic": settings.name_of(topic),
             "record": topic.record.__name__ if topic.record else "as received",

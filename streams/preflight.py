@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 
 from schemas.error import ConfigError, InfraError
 from schemas.topic import INPUTS, KEYED, TOPICS
@@ -50,15 +49,11 @@ def check_port(host: str, port: int) -> None:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as exc:
         raise ConfigError("DWCP_WEB_HOST", host, f"an address of this machine ({exc.strerror})") from exc
-    for address in _unique(addresses):
-        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+    for family, kind, _, _, address in addresses:
+        with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(address[4])
+                probe.bind(address)
             except OSError as exc:
                 allowed = f"a port that is free on {host} ({exc.strerror}): stop what listens there, or choose another"
                 raise ConfigError("DWCP_WEB_PORT", port, allowed) from exc
-
-
-def _unique(addresses: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
-    return list(dict.fromkeys(addresses))

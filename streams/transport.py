@@ -206,7 +206,7 @@ class Consumer(driver.Consumer):
         return self.takes_chunks(tp) or super()._should_commit(tp, offset)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        did_commit = await super()._commit(offsets)
+        did_commit: bool = await super()._commit(offsets)
         if did_commit:
             self.tracker.committed({tp: at for tp, at in offsets.items() if self.takes_chunks(tp)})
             self.last_progress = monotonic()

@@ -8,6 +8,8 @@ A schedule is a JSON list of objects::
 
 `entity` is a node, a link (`node:peer`), a link type, a dataset (for delivery) or `*`.
 Times are seconds of event time after the start; `end_s` defaults to the end of the run.
+Hosts are hit to the sample; links and encoders change by the minute, so their faults
+cover every minute they touch, and the truth says so.
 """
 
 from __future__ import annotations
@@ -116,10 +118,13 @@ class Schedule:
         """The scheduled anomalies and drifts that began within the run."""
         lines = []
         for fault in self.faults:
-            begin = start_ms + round(1000 * fault.start_s)
+            begin_s, end_s = fault.start_s, np.inf if fault.end_s is None else fault.end_s
+            if fault.kind == "drift" or not len(self.nodes_of(fault)):
+                begin_s, end_s = 60 * np.floor(begin_s / 60), 60 * np.ceil(end_s / 60)
+            begin = start_ms + round(1000 * begin_s)
             if fault.kind == "delivery" or begin >= end_ms:
                 continue
-            finish = end_ms if fault.end_s is None else min(start_ms + round(1000 * fault.end_s), end_ms)
+            finish = int(min(start_ms + 1000 * end_s, end_ms))
             lines.append(Truth(fault.kind, fault.type, fault.entity, begin, finish, fault.size()))
         return lines
 

@@ -6,7 +6,7 @@ carry, so that `lost` is a finding and not an assumption.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,9 @@ class PartitionLedger:
         self.base = 0
         self.end = 0
         self.repeats = 0
-        self._seen = np.zeros(_FIRST_CAPACITY, np.uint8)
-        self._sent_ms = np.zeros(_FIRST_CAPACITY, np.int64)
-        self._answered_ms = np.zeros(_FIRST_CAPACITY, np.int64)
+        self._seen: NDArray[np.uint8] = np.zeros(_FIRST_CAPACITY, np.uint8)
+        self._sent_ms: NDArray[np.int64] = np.zeros(_FIRST_CAPACITY, np.int64)
+        self._answered_ms: NDArray[np.int64] = np.zeros(_FIRST_CAPACITY, np.int64)
         self._histogram = np.zeros(LATENCY_BUCKETS_MS, np.int64)
 
     def sent(self, offset: int, timestamp_ms: int) -> None:
@@ -81,14 +81,16 @@ class PartitionLedger:
         if done < _FIRST_CAPACITY:
             return
         self._histogram += self._latencies(done)
-        for column in (self._seen, self._sent_ms, self._answered_ms):
+        columns: tuple[NDArray[Any], ...] = (self._seen, self._sent_ms, self._answered_ms)
+        for column in columns:
             column[: len(column) - done] = column[done:].copy()
             column[len(column) - done :] = 0
         self.base += done
 
     def _accounted(self, n: int) -> NDArray[np.bool_]:
         seen = self._seen[:n]
-        return (seen & REJECTED > 0) | (seen & self.required == self.required)
+        accounted: NDArray[np.bool_] = (seen & REJECTED > 0) | (seen & self.required == self.required)
+        return accounted
 
     def _latencies(self, n: int) -> NDArray[np.int64]:
         sent, answered = self._sent_ms[:n], self._answered_ms[:n]
@@ -119,7 +121,7 @@ def quantile_ms(histogram: NDArray[np.int64], q: float) -> float | None:
     return float(np.searchsorted(np.cumsum(histogram), q * total))
 
 
-def _grown(column: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def _grown(column: NDArray[Any], size: int) -> NDArray[Any]:
     grown = np.zeros(size, column.dtype)
     grown[: len(column)] = column
     return grown

@@ -27,6 +27,9 @@ ROOT = Path(__file__).parent.parent.parent
 QUICK = {"DWCP_SESSION_TIMEOUT_S": "2", "DWCP_HEARTBEAT_S": "0.5", "DWCP_COMMIT_INTERVAL_S": "0.1"}
 """Settings under which a takeover takes two seconds."""
 
+REPLIES = (NETWORK_KEYED, DEAD_LETTER, LATE)
+"""Where what the ingest agent makes of a network sample can be."""
+
 
 class Worker:
     """`faust -A <app> worker` in a process of its own."""
@@ -64,7 +67,7 @@ class Worker:
             time.sleep(0.05)
         raise AssertionError(f"not ready: {self.tail()}")
 
-    def counter(self, name: str, **labels: str) -> float:
+    def counter(self, name: str, /, **labels: str) -> float:
         """Sum of a counter over all series with these labels."""
         want = [f'{k}="{v}"' for k, v in labels.items()]
         lines = re.findall(rf"^{name}{{(.*)}} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
@@ -157,7 +160,7 @@ class Found:
     records: int = 0
 
 
-def read(settings: Settings, topics: Sequence[Topic] = (NETWORK_KEYED, DEAD_LETTER, LATE)) -> Found:
+def read(settings: Settings, topics: Sequence[Topic] = REPLIES) -> Found:
     """Read the topics to their end."""
     consumer = Consumer(
         {"bootstrap.servers": settings.bootstrap, "group.id": "check", "enable.auto.commit": False,
@@ -194,13 +197,13 @@ def read(settings: Settings, topics: Sequence[Topic] = (NETWORK_KEYED, DEAD_LETT
     return found
 
 
-def read_until(settings: Settings, inputs: int, timeout_s: float = 30) -> Found:
+def read_until(settings: Settings, inputs: int, topics: Sequence[Topic] = REPLIES, timeout_s: float = 30) -> Found:
     """Read again and again until so many inputs are accounted for."""
     deadline = time.monotonic() + timeout_s
-    found = read(settings)
+    found = read(settings, topics)
     while len(found.values.keys() | found.reasons.keys()) < inputs and time.monotonic() < deadline:
         time.sleep(0.2)
-        found = read(settings)
+        found = read(settings, topics)
     return found
 
 

@@ -178,13 +178,16 @@ def test_an_anomaly_is_where_and_when_the_truth_says(bank: Bank) -> None:
     [
         (Fault("drift", "link_capacity", "dc", 300, magnitude=0.5), "throughput_mbps", 0.5),
         (Fault("anomaly", "latency_spike", "dc", 300, 600, 6), "rtt_ms", 3.0),
-        (Fault("anomaly", "throughput_drop", "dc", 300, 600, 6), "throughput_mbps", 0.4),
+        (Fault("anomaly", "throughput_drop", "dc", 330, 590, 6), "throughput_mbps", 0.4),
     ],
 )
 def test_links_are_hit_from_then_on(bank: Bank, fault: Fault, column: str, factor: float) -> None:
     fleet, records = sent(replace(SMALL, faults=[fault]), bank)
     before, after = (ingested("network", r)[0] for r in (sent(SMALL, bank)[1]["network"], records["network"]))
-    hit = before["timestamp"] >= fleet.plan.start_ms + 300_000
+    (truth,) = (t for t in fleet.truth() if t.type == fault.type)
+    assert truth.start_ms == fleet.plan.start_ms + 300_000
+    assert truth.end_ms == fleet.plan.end_ms
+    hit = before["timestamp"] >= truth.start_ms
     type_of = dict(zip(fleet.topology.link_id, fleet.topology.link_type.tolist(), strict=True))
     links = zip(before["node_id"], before["peer_id"], strict=True)
     dc = np.array([type_of[f"{node}:{peer}"] == LINK_TYPES.index("dc") for node, peer in links])

@@ -48,7 +48,7 @@ def test_after_a_flush_every_record_is_on_the_broker_and_a_key_on_one_partition(
     with EmbeddedBroker() as broker:
         done = run(broker.address, body)
         assert done.stdout == "done\n", done.stderr
-        consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "g"})
+        consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "g", "fetch.wait.max.ms": 10})
         parts = [TopicPartition(NETWORK_KEYED.name, p, 0) for p in range(NETWORK_KEYED.partitions)]
         consumer.assign(parts)
         seen: dict[bytes, set[int]] = {}
