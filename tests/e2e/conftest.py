@@ -21,9 +21,11 @@ Start = Callable[..., Worker]
 
 @dataclass
 class Broker:
-    """A broker with the topics of one test."""
+    """A broker with the topics of one test, and how to take it away and bring it back."""
 
     environment: dict[str, str]
+    down: Callable[[], None]
+    up: Callable[[], None]
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -34,12 +36,12 @@ class Broker:
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     if request.param == "embedded":
         with EmbeddedBroker() as embedded:
-            yield Broker({"BROKER_URL": embedded.address, **QUICK})
+            yield Broker({"BROKER_URL": embedded.address, **QUICK}, embedded.down, embedded.up)
         return
     kafka: Kafka = request.getfixturevalue("kafka")
     prefix = f"t{uuid.uuid4().hex[:8]}"
     names = {variable_of(topic): f"{prefix}.{topic.kind}" for topic in TOPICS}
-    found = Broker({"BROKER_URL": kafka.address, "DWCP_APP_ID": prefix, **names, **QUICK})
+    found = Broker({"BROKER_URL": kafka.address, "DWCP_APP_ID": prefix, **names, **QUICK}, kafka.stop, kafka.start)
     apply(admin(found.settings), found.settings)
     yield found
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.e2e.conftest import Broker, Start
-from tests.e2e.harness import CORRUPT, assert_nothing_lost, assert_order, feed, read, read_until
+from tests.e2e.harness import CORRUPT, Fed, assert_nothing_lost, assert_order, feed, read, read_until
 
 SMALL_BATCHES = {"DWCP_BATCH_MAX_RECORDS": "100", "DWCP_BUFFER_BATCHES": "4"}
 
@@ -79,3 +79,16 @@ def test_term_under_load_ends_in_order(broker: Broker, start: Start) -> None:
     worker.stop()
     assert_nothing_lost(fed, found)
     assert found.records == 10_000, f"an orderly stop commits what it published: {before} before the stop"
+
+
+def test_a_broker_that_goes_away_and_comes_back(broker: Broker, start: Start) -> None:
+    fed = feed(broker.settings, 5000)
+    worker = start(broker.environment | SMALL_BATCHES | {"DWCP_DELIVERY_TIMEOUT_S": "60"}).wait_ready()
+    worker.wait_read(200)
+    broker.down()
+    time.sleep(3)  # longer than the session timeout
+    broker.up()
+    more = feed(broker.settings, 1000)
+    found = read_until(broker.settings, 6000)
+    assert worker.stop() == 0, worker.tail()
+    assert_nothing_lost(Fed(fed.good | more.good, fed.bad | more.bad), found)
