@@ -3,7 +3,10 @@
 Real Kafka protocol over TCP, in this process and in memory, up in milliseconds; no
 Java, no Docker. It keeps at most 5 MB (as sent) or 100,000 batches per partition and
 drops the oldest beyond that, consumed or not; it does not compact and cannot create
-topics, so the whole table is made at the start. Everything is gone when it stops.
+topics by request (though it makes one up when a producer names it), so the whole
+table is made at the start. A group of more than one worker may not come together:
+it refuses a follower that synchronises after its leader. Everything is gone when it
+stops.
 """
 
 from __future__ import annotations
