@@ -37,6 +37,14 @@ class Chunk:
     def __repr__(self) -> str:
         return f"Chunk({self.tp.topic}/{self.tp.partition}, {self.span})"
 
+    @classmethod
+    def join(cls, chunks: Sequence[Chunk]) -> Chunk:
+        """Consecutive chunks of one partition as one; its span is registered nowhere."""
+        if len(chunks) == 1:
+            return chunks[0]
+        records = [record for chunk in chunks for record in chunk.records]
+        return cls(chunks[0].tp, records, Span(chunks[0].span.first, chunks[-1].span.end))
+
     def message(self, generation_id: int | None) -> ConsumerMessage:
         """The one message that Faust sees; its offset is the first record's."""
         last = self.records[-1]

@@ -133,26 +133,44 @@ class Runner:
         self._events_in = metrics.events_in.labels(settings.name_of(agent.source))
 
     async def run(self, chunks: AsyncIterable[Chunk]) -> None:
-        """Process chunks until they end."""
-        async for chunk in chunks:
-            await self.process(chunk)
+        """Process chunks until they end.
 
-    async def process(self, chunk: Chunk) -> None:
-        """Process one chunk and mark it done; never raises, except when cancelled."""
-        if not self._tracker.begin(chunk.tp, chunk.span):
-            return  # a seek or a rebalance has overtaken it: it comes again
+        Chunks that wait while one is processed are joined by partition, so that a busy
+        worker pays once per batch for what an idle one pays per chunk.
+        """
+        waiting: asyncio.Queue[Chunk | None] = asyncio.Queue(self._settings.buffer_batches)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_fill(waiting, chunks))
+            more = True
+            while more:
+                ready = [await waiting.get()]
+                while not waiting.empty():
+                    ready.append(waiting.get_nowait())
+                more = ready[-1] is not None
+                for group in _by_partition([c for c in ready if c is not None], self._settings.batch_max_records):
+                    await self.process(group)
+
+    async def process(self, chunks: Sequence[Chunk]) -> None:
+        """Process consecutive chunks of one partition and mark them done; never raises, except when cancelled."""
+        # What a seek or a rebalance has overtaken comes again.
+        begun = [chunk for chunk in chunks if self._tracker.begin(chunk.tp, chunk.span)]
+        if not begun:
+            return
+        batch = Chunk.join(begun)
         try:
-            await self._apply(chunk)
-            self._tracker.finish(chunk.span)
+            await self._apply(batch)
+            for chunk in begun:
+                self._tracker.finish(chunk.span)
         except asyncio.CancelledError:
             raise
         except DwcpError as exc:
-            die(InfraError(f"{self._where(chunk)}: {exc}"))
+            die(InfraError(f"{self._where(batch)}: {exc}"))
         except Exception as exc:
-            _log.exception("%s: the step failed", self._where(chunk))
-            die(InfraError(f"{self._where(chunk)}: {type(exc).__name__}: {exc}"))
+            _log.exception("%s: the step failed", self._where(batch))
+            die(InfraError(f"{self._where(batch)}: {type(exc).__name__}: {exc}"))
         finally:
-            self._tracker.leave(chunk.span)
+            for chunk in begun:
+                self._tracker.leave(chunk.span)
 
     def gauges(self) -> list[Gauges]:
         """Gauges of every partition's state."""
@@ -255,6 +273,26 @@ class Runner:
 
     def _where(self, chunk: Chunk) -> str:
         return f"agent {self.agent.name}, {chunk!r}"
+
+
+async def _fill(waiting: asyncio.Queue[Chunk | None], chunks: AsyncIterable[Chunk]) -> None:
+    """Move chunks into the queue as they come; None at their end."""
+    async for chunk in chunks:
+        await waiting.put(chunk)
+    await waiting.put(None)
+
+
+def _by_partition(chunks: Sequence[Chunk], max_records: int) -> list[list[Chunk]]:
+    """Chunks by partition, in order, no more than `max_records` together unless one alone is larger."""
+    groups: list[list[Chunk]] = []
+    newest: dict[Any, list[Chunk]] = {}
+    for chunk in chunks:
+        group = newest.get(chunk.tp)
+        if group is None or sum(map(len, group)) + len(chunk) > max_records:
+            group = newest[chunk.tp] = []
+            groups.append(group)
+        group.append(chunk)
+    return groups
 
 
 def _kept(n: int, rejected: Sequence[Rejection]) -> NDArray[np.intp]:

@@ -46,7 +46,7 @@ class KafkaSink:
             {
                 "bootstrap.servers": self._bootstrap,
                 "compression.type": "lz4",
-                "linger.ms": 20,
+                "linger.ms": 10,
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,

@@ -28,7 +28,7 @@ _READY_S = 90.0
 # The embedded broker answers a fetch with one batch per partition, so few partitions
 # and batches of some size matter more here than with Kafka.
 _PARTITIONS = 4
-_LINGER_MS = "25"
+_LINGER_MS = "15"
 _DRAIN_S = 60.0
 _REFRESH_S = 1.0
 _LINE_S = 5.0

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -88,9 +88,16 @@ class Bench:
     def process(self, *chunks: Chunk) -> None:
         async def run() -> None:
             for chunk in chunks:
-                await self.runner.process(chunk)
+                await self.runner.process([chunk])
 
         asyncio.run(run())
+
+    def run(self, *chunks: Chunk) -> None:
+        async def arriving() -> AsyncIterator[Chunk]:
+            for chunk in chunks:
+                yield chunk
+
+        asyncio.run(self.runner.run(arriving()))
 
     def scores(self) -> list[int]:
         return [round(1000 * msgspec.json.decode(v or b"")["anomaly_score"]) for _, v, _ in self.out[SYSTEM_SCORE.name]]
@@ -230,6 +237,42 @@ def test_raw_records_are_their_own_origin_whatever_they_claim() -> None:
     runner = Runner(agent, Settings.from_environment({}), tracker, bench.publish, Metrics())
     tp = TP(NETWORK_RAW.name, 3)
     record = ConsumerRecord(*tp, 8, 0, 0, None, b"{", None, 0, 1, ((header.ORIGIN, b"forged/0/0"),))
-    asyncio.run(runner.process(Chunk(tp, [record], tracker.register(tp, 8, 9))))
+    asyncio.run(runner.process([Chunk(tp, [record], tracker.register(tp, 8, 9))]))
     ((_, _, headers),) = bench.out[DEAD_LETTER.name]
     assert headers[header.ORIGIN] == b"dwcp.network.raw.v1/3/8"
+
+
+def test_chunks_that_wait_are_joined_by_partition_and_in_order() -> None:
+    apart, joined = Bench(), Bench()
+    for b, go in ((apart, apart.process), (joined, joined.run)):
+        go(
+            b.chunk(0, [value(10)]),
+            b.chunk(0, [value(20)], partition=1),
+            b.chunk(1, [b"{", value(11)]),
+            b.chunk(3, [value(12)]),
+        )
+    assert joined.out.keys() == apart.out.keys()
+    for topic, records in apart.out.items():
+        assert sorted(joined.out[topic], key=str) == sorted(records, key=str)
+    for partition, end in ((0, 4), (1, 1)):
+        assert joined.tracker.committable(TP(SYSTEM_KEYED.name, partition)) == end
+    assert joined.tracker.busy == 0
+    assert joined.metrics.registry.get_sample_value("dwcp_batch_records_count", {"agent": "counting"}) == 2
+    assert apart.metrics.registry.get_sample_value("dwcp_batch_records_count", {"agent": "counting"}) == 4
+
+
+def test_joined_chunks_stay_within_the_batch_limit() -> None:
+    b = Bench(DWCP_BATCH_MAX_RECORDS="4")
+    b.run(*(b.chunk(2 * i, [value(10 + 2 * i), value(11 + 2 * i)]) for i in range(4)), b.chunk(8, [value(30)] * 5))
+    assert b.metrics.registry.get_sample_value("dwcp_batch_records_count", {"agent": "counting"}) == 3
+    assert b.tracker.committable(TP(SYSTEM_KEYED.name, 0)) == 13
+
+
+def test_a_chunk_that_a_seek_has_overtaken_is_left_out() -> None:
+    b = Bench()
+    tp = TP(SYSTEM_KEYED.name, 0)
+    old = b.chunk(0, [value(10)])
+    b.tracker.seek({tp: 0})
+    b.run(old, b.chunk(0, [value(10)]))
+    assert len(b.out[SYSTEM_SCORE.name]) == 1
+    assert b.tracker.committable(tp) == 1
