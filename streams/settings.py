@@ -218,7 +218,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {v.name for v in _BY_FIELD.values()} | {variable_of(t) for t in TOPICS}
     for name in sorted(environment):
         if name.startswith("DWCP_") and name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name, known, n=1, cutoff=0.75)
             hint = f"no such setting; did you mean {near[0]}?" if near else "no such setting; see `dwcp config`"
             raise ConfigError(name, environment[name], hint)
 

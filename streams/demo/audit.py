@@ -30,27 +30,30 @@ from schemas.topic import (
     SYSTEM_RAW,
     SYSTEM_SCORE,
     TOPICS,
+    Topic,
 )
 from streams.demo import ledger
 from streams.demo.score import BandwidthScore, SelectorScore
+from streams.settings import Settings
 
 _POLL_RECORDS = 5_000
 _COMPACT_EVERY_S = 10.0
+_ANSWER_S = 5.0
 
-_BIT = {topic.name: ledger.KEYED for topic in KEYED} | {
-    NETWORK_FORECAST.name: ledger.ANSWER,
-    COMPRESSION_PREDICTION.name: ledger.ANSWER,
-    SYSTEM_SCORE.name: ledger.ANSWER,
-    NETWORK_FEATURES.name: ledger.DERIVED,
-    COMPRESSION_LABEL.name: ledger.DERIVED,
-    DEAD_LETTER.name: ledger.REJECTED,
-    LATE.name: ledger.REJECTED,
+_BIT = dict.fromkeys(KEYED, ledger.KEYED) | {
+    NETWORK_FORECAST: ledger.ANSWER,
+    COMPRESSION_PREDICTION: ledger.ANSWER,
+    SYSTEM_SCORE: ledger.ANSWER,
+    NETWORK_FEATURES: ledger.DERIVED,
+    COMPRESSION_LABEL: ledger.DERIVED,
+    DEAD_LETTER: ledger.REJECTED,
+    LATE: ledger.REJECTED,
 }
 # A label needs an outcome or a history, which a producer may not have sent.
 _REQUIRED = {
-    NETWORK_RAW.name: ledger.KEYED | ledger.ANSWER | ledger.DERIVED,
-    COMPRESSION_RAW.name: ledger.KEYED | ledger.ANSWER,
-    SYSTEM_RAW.name: ledger.KEYED | ledger.ANSWER,
+    NETWORK_RAW: ledger.KEYED | ledger.ANSWER | ledger.DERIVED,
+    COMPRESSION_RAW: ledger.KEYED | ledger.ANSWER,
+    SYSTEM_RAW: ledger.KEYED | ledger.ANSWER,
 }
 
 
@@ -91,12 +94,12 @@ class Audit:
 
     Parameters
     ----------
-    broker
-        Bootstrap address.
+    settings
+        Where the broker is, and what its topics are called.
     """
 
-    def __init__(self, broker: str) -> None:
-        self.events: Counter[str] = Counter()
+    def __init__(self, settings: Settings) -> None:
+        self.events: Counter[Topic] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.late = 0
         self.selector = SelectorScore()
@@ -104,20 +107,23 @@ class Audit:
         self.anomalies: list[AnomalySeen] = []
         self.drift_alerts: list[DriftSeen] = []
         self.forecasts: deque[bytes] = deque(maxlen=4)
-        self._partitions: dict[tuple[str, int], ledger.PartitionLedger] = {}
-        self._consumer = _consumer(broker)
-        self._counts = {name: len(found.partitions) for name, found in self._consumer.list_topics().topics.items()}
-        self._consumer.assign([TopicPartition(t.name, p, 0) for t in TOPICS for p in range(self._counts[t.name])])
+        self._partitions: dict[tuple[Topic, int], ledger.PartitionLedger] = {}
+        self._name = settings.name_of
+        self._topic = {settings.name_of(topic): topic for topic in TOPICS}
+        self._consumer = _consumer(settings)
+        known = self._consumer.list_topics(timeout=_ANSWER_S).topics
+        self._counts = {topic: len(known[name].partitions) for name, topic in self._topic.items()}
+        self._consumer.assign([TopicPartition(self._name(t), p, 0) for t, n in self._counts.items() for p in range(n)])
         self._compacted = time.monotonic()
         self.first_input_ms: int | None = None
         self.last_output_ms: int | None = None
         self._read = {
-            COMPRESSION_LABEL.name: self.selector.label,
-            COMPRESSION_PREDICTION.name: self.selector.prediction,
-            NETWORK_SCORE.name: self.bandwidth.score,
-            NETWORK_FORECAST.name: self.forecasts.append,
-            SYSTEM_ANOMALY.name: lambda value: self.anomalies.append(_anomaly.decode(value)),
-            DRIFT_ALERT.name: lambda value: self.drift_alerts.append(_drift.decode(value)),
+            COMPRESSION_LABEL: self.selector.label,
+            COMPRESSION_PREDICTION: self.selector.prediction,
+            NETWORK_SCORE: self.bandwidth.score,
+            NETWORK_FORECAST: self.forecasts.append,
+            SYSTEM_ANOMALY: lambda value: self.anomalies.append(_anomaly.decode(value)),
+            DRIFT_ALERT: lambda value: self.drift_alerts.append(_drift.decode(value)),
         }
 
     def poll(self, timeout_s: float) -> int:
@@ -135,7 +141,7 @@ class Audit:
         return len(messages)
 
     def _take(self, message: Message, now_ms: int) -> None:
-        topic = message.topic()
+        topic = self._topic[message.topic()]
         self.events[topic] += 1
         if topic in _REQUIRED:
             sent_ms = message.timestamp()[1]
@@ -144,25 +150,23 @@ class Audit:
                 self.first_input_ms = sent_ms
             return
         self.last_output_ms = now_ms
-        bit = _BIT.get(topic)
         headers = message.headers() or ()
-        if bit is not None:
-            first_time = self._saw(headers, bit, now_ms)
-            if not first_time:
-                return
-        if topic == DEAD_LETTER.name:
+        bit = _BIT.get(topic)
+        if bit is not None and not self._saw(headers, bit, now_ms):
+            return
+        if topic == DEAD_LETTER:
             self.dead_letters[_header(headers, ERROR_REASON).decode()] += 1
-        elif topic == LATE.name:
+        elif topic == LATE:
             self.late += 1
         read = self._read.get(topic)
         if read is not None:
             read(message.value())
 
     def _saw(self, headers: Any, bit: int, now_ms: int) -> bool:
-        topic, partition, offset = _header(headers, ORIGIN).decode().rsplit("/", 2)
-        return self._account(topic, int(partition)).saw(int(offset), bit, now_ms)
+        name, partition, offset = _header(headers, ORIGIN).decode().rsplit("/", 2)
+        return self._account(self._topic[name], int(partition)).saw(int(offset), bit, now_ms)
 
-    def _account(self, topic: str, partition: int) -> ledger.PartitionLedger:
+    def _account(self, topic: Topic, partition: int) -> ledger.PartitionLedger:
         account = self._partitions.get((topic, partition))
         if account is None:
             account = self._partitions[topic, partition] = ledger.PartitionLedger(_REQUIRED[topic])
@@ -172,15 +176,24 @@ class Audit:
         """Inputs on the broker without their outputs, a dead letter or a late record."""
         total = 0
         for topic in INPUTS:
-            for partition in range(self._counts[topic.name]):
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=5.0)
-                total += self._account(topic.name, partition).lost(end)
+            for partition in range(self._counts[topic]):
+                place = TopicPartition(self._name(topic), partition)
+                _, end = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_S)
+                total += self._account(topic, partition).lost(end)
         return total
+
+    def drain(self, timeout_s: float) -> int:
+        """Read on until every input is accounted for or the time is up; how many are lost."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.poll(0.2) == 0 and self.lost() == 0:
+                break
+        return self.lost()
 
     @property
     def events_in(self) -> int:
         """Records on the input topics."""
-        return sum(self.events[topic.name] for topic in INPUTS)
+        return sum(self.events[topic] for topic in INPUTS)
 
     @property
     def repeats(self) -> int:
@@ -208,11 +221,11 @@ _drift = Decoder(DriftSeen)
 _forecast = Decoder(ForecastSeen)
 
 
-def _consumer(broker: str) -> Consumer:
+def _consumer(settings: Settings) -> Consumer:
     return Consumer(
         {
-            "bootstrap.servers": broker,
-            "group.id": "dwcp-demo-audit",
+            "bootstrap.servers": settings.bootstrap,
+            "group.id": f"{settings.app_id}-audit",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 20,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
 import time
@@ -16,7 +17,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from schemas.error import InfraError
+from schemas.error import ConfigError, InfraError
 from schemas.topic import INPUTS, TOPICS
 from streams.demo.audit import Audit
 from streams.demo.process import Process, free_port, require_free, wait_ready
@@ -28,6 +29,7 @@ _READY_S = 90.0
 # The embedded broker answers a fetch with one batch per partition, so few partitions
 # and batches of some size matter more here than with Kafka.
 _PARTITIONS = 4
+_ANY_BROKER = "127.0.0.1:9092"  # overridden: the demo brings its own
 _LINGER_MS = "15"
 _DRAIN_S = 60.0
 _REFRESH_S = 1.0
@@ -85,10 +87,11 @@ def demo(
     Event time runs faster than the clock, so that forecasts meet the sample that
     came 15 minutes later within seconds.
     """
-    port = _web_port(web_port)
+    settings = Settings.from_environment({**os.environ, "BROKER_URL": _ANY_BROKER})
+    port = _free_web_port(web_port, settings.web_port)
     fleet = _Fleet(seed, links, nodes, rate, speed, faults)
     work = Path(tempfile.mkdtemp(prefix="dwcp-demo-"))
-    with EmbeddedBroker(partitions=_PARTITIONS) as broker:
+    with EmbeddedBroker(settings, partitions=_PARTITIONS) as broker:
         summary = _run(broker.address, fleet, port, seconds, work, quiet=as_json)
     if as_json:
         click.echo(json.dumps(summary))
@@ -98,16 +101,15 @@ def demo(
         raise InfraError(f"{summary['lost']} inputs have neither outputs nor a dead letter; logs are in {work}")
 
 
-def _web_port(asked: int | None) -> int:
+def _free_web_port(asked: int | None, usual: int) -> int:
     if asked == 0:
         return free_port()
     if asked is not None:
         require_free(asked, "--web-port")
         return asked
-    usual = Settings.from_environment({}).web_port
     try:
         require_free(usual, "--web-port")
-    except Exception:
+    except ConfigError:
         port = free_port()
         click.echo(f"port {usual} is taken; metrics and web API are on {port}", err=True)
         return port
@@ -125,7 +127,7 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
     }
     click.echo("starting the worker (compiles its kernels the first time) ...", err=True)
     truth = work / "truth.jsonl"
-    audit = Audit(broker)
+    audit = Audit(Settings.from_environment({**os.environ, **environment}))
     worker = Process("worker", ["faust", "-A", "app", "worker"], work / "worker.log", environment)
     simulator = None
     try:
@@ -136,8 +138,7 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
             _watch(audit, [worker, simulator], seconds, interrupted, _addresses(broker, address, work), quiet)
         simulator.stop()
         fed_s = time.monotonic() - started
-        _drain(audit, worker)
-        lost = audit.lost()
+        lost = audit.drain(_DRAIN_S)
         exit_code = worker.stop()
         summary = _summary(audit, fed_s, lost) | {"worker_exit_code": exit_code, "seed": fleet.seed, "logs": str(work)}
         if simulator.stdout():
@@ -190,15 +191,6 @@ def _nothing() -> Iterator[None]:
     yield None
 
 
-def _drain(audit: Audit, worker: Process) -> None:
-    """Read on until every input is accounted for, or too long has passed."""
-    deadline = time.monotonic() + _DRAIN_S
-    while time.monotonic() < deadline:
-        worker.check()
-        if audit.poll(0.2) == 0 and audit.lost() == 0:
-            return
-
-
 def _summary(audit: Audit, fed_s: float, lost: int) -> dict[str, Any]:
     elapsed_s = fed_s
     if audit.first_input_ms is not None and audit.last_output_ms is not None:
@@ -208,8 +200,8 @@ def _summary(audit: Audit, fed_s: float, lost: int) -> dict[str, Any]:
         by_type[anomaly.anomaly_type] = by_type.get(anomaly.anomaly_type, 0) + 1
     return {
         "events_in": audit.events_in,
-        "events_in_by_topic": {topic.name: audit.events[topic.name] for topic in INPUTS},
-        "events_out": {topic.name: audit.events[topic.name] for topic in TOPICS if topic not in INPUTS},
+        "events_in_by_topic": {topic.name: audit.events[topic] for topic in INPUTS},
+        "events_out": {topic.name: audit.events[topic] for topic in TOPICS if topic not in INPUTS},
         "events_per_second": audit.events_in / max(elapsed_s, 1e-3),
         "elapsed_s": elapsed_s,
         "latency_ms": audit.latency_ms(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group
@@ -9,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from schemas.topic import TOPICS
+from schemas.topic import TOPICS, Topic
 from streams.demo.audit import Audit
 
 
@@ -25,10 +26,10 @@ class Rates:
     """Events per second by topic since the last look."""
 
     def __init__(self) -> None:
-        self._last: dict[str, int] = {}
+        self._last: dict[Topic, int] = {}
         self._at = 0.0
 
-    def look(self, events: dict[str, int], now: float) -> dict[str, float]:
+    def look(self, events: Mapping[Topic, int], now: float) -> dict[Topic, float]:
         """Rates over the time since the previous call."""
         elapsed = max(now - self._at, 1e-9) if self._at else float("inf")
         rates = {name: (count - self._last.get(name, 0)) / elapsed for name, count in events.items()}
@@ -36,7 +37,7 @@ class Rates:
         return rates
 
 
-def screen(audit: Audit, rates: dict[str, float], addresses: str, lost: int) -> Group:
+def screen(audit: Audit, rates: Mapping[Topic, float], addresses: str, lost: int) -> Group:
     """The whole screen, from the audit's present account."""
     return Group(
         Panel(Text(addresses), title="dwcp demo", title_align="left"),
@@ -46,13 +47,13 @@ def screen(audit: Audit, rates: dict[str, float], addresses: str, lost: int) -> 
     )
 
 
-def _topics(audit: Audit, rates: dict[str, float]) -> Table:
+def _topics(audit: Audit, rates: Mapping[Topic, float]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("topic")
     table.add_column("records", justify="right")
     table.add_column("per second", justify="right")
     for topic in TOPICS:
-        table.add_row(topic.name, f"{audit.events[topic.name]:,}", _number(rates.get(topic.name, 0.0), 0))
+        table.add_row(topic.name, f"{audit.events[topic]:,}", _number(rates.get(topic, 0.0), 0))
     return table
 
 
