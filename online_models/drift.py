@@ -19,11 +19,11 @@ from river.drift import ADWIN
 
 from schemas.batch import Batch, Output
 
-BLOCK: Final = 64
-"""Observations per block."""
+BLOCK: Final = 32
+"""Observations per block, unless a monitor says otherwise."""
 
 _BLOCKS: Final = 4096
-"""Blocks kept to say what changed, a quarter of a million observations."""
+"""Blocks kept to say what changed, some hundred thousand observations."""
 
 
 class Shift(NamedTuple):
@@ -57,14 +57,18 @@ class DriftMonitor:
     ----------
     model, feature, version
         What is watched, for the alert.
+    block
+        Observations per block. A cut needs five blocks on either side, so a burst of
+        errors that an adaptive model gets over quickly is only seen by small blocks.
     delta
         ADWIN's significance per check (Bifet and Gavalda, 2007); a check is one block.
     """
 
-    def __init__(self, model: str, feature: str, version: str, delta: float = 1e-4) -> None:
+    def __init__(self, model: str, feature: str, version: str, block: int = BLOCK, delta: float = 1e-4) -> None:
         self.model = model
         self.feature = feature
         self.version = version
+        self._block = block
         self._delta = delta
         self._detector = ADWIN(delta=delta, clock=1)
         self._sum = 0.0
@@ -85,7 +89,7 @@ class DriftMonitor:
         for row, error in zip(rows, errors, strict=True):
             self._sum += error
             self._size += 1
-            if self._size == BLOCK:
+            if self._size == self._block:
                 shifts += self._close(row)
         return shifts
 
@@ -96,11 +100,11 @@ class DriftMonitor:
         if not self._detector.drift_detected:
             return []
         after, threshold = _strongest_cut(np.array(self._blocks), self._delta)
-        window = len(self._blocks) * BLOCK
+        window = len(self._blocks) * self._block
         self._blocks.clear()  # as River's detector does at its next update
         if after <= threshold:
             return []
-        return [Shift(row, self, after / BLOCK, threshold / BLOCK, window)]
+        return [Shift(row, self, after / self._block, threshold / self._block, window)]
 
 
 def _strongest_cut(blocks: NDArray[np.float64], delta: float) -> tuple[float, float]:

@@ -5,8 +5,7 @@ Cesa-Bianchi and Lugosi, Prediction, Learning and Games, 2006, ch. 2) with delay
 feedback: a loss counts once the sample at the target time is there. Interval radii follow the
 90 % quantile of recent absolute errors in units of the spread (quantile tracking of
 Angelopoulos et al., Conformal PID Control, 2023), with the same delay.
-A link without history of its own votes as the links of its type do, and persists
-while there are none.
+A link without history of its own votes as the links of its type do.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from online_models.expert import (
     EXPERTS,
     FEATURES,
     LEVEL,
+    MOVING_AVERAGE,
     PERSISTENCE,
     REGRESSION,
     scale_of,
@@ -30,7 +30,7 @@ from online_models.expert import (
     write_regressors,
 )
 from online_models.recursive import learn_linear, predict_linear, start_regression
-from schemas.network import HORIZON_MS
+from schemas.network import HORIZON_MS, TARGETS
 
 TOLERANCE_MS: Final = 30_000
 """How far from the target time a sample may be and still score the forecast."""
@@ -55,6 +55,7 @@ _RADIUS_STEP: Final = 0.05
 _RADIUS_PRIOR: Final = 8.0
 _RADIUS_RANGE: Final = (0.05, 1e3)
 _N: Final = len(EXPERTS)
+_LOSS: Final = TARGETS.index("packet_loss")
 
 VOTE: Final = (
     ("made_at", "i8", (PENDING,)),
@@ -129,6 +130,14 @@ def _vote(link: Any, model: Any, expert: NDArray[Any], m: int) -> float:
 
 
 @njit(cache=True)
+def _unproven(expert: NDArray[Any], m: int) -> float:
+    """Before any score: halfway from the last sample to the moving average; loss, mostly 0, persists."""
+    if m == _LOSS:
+        return float(expert[PERSISTENCE, m])
+    return float(0.5 * (expert[PERSISTENCE, m] + expert[MOVING_AVERAGE, m]))
+
+
+@njit(cache=True)
 def forecast(link: Any, model: Any, count: int, target_ms: int, out: Any, x: NDArray[Any]) -> None:
     """Forecast a link from its present state.
 
@@ -153,7 +162,7 @@ def forecast(link: Any, model: Any, count: int, target_ms: int, out: Any, x: NDA
         step = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
         expert[REGRESSION, m] = _bounded(expert[LEVEL, m] + scale * step, m)
         proven = link.scored >= PROVEN or model.scored >= PROVEN_TYPE
-        value = _vote(link, model, expert, m) if proven else expert[PERSISTENCE, m]
+        value = _vote(link, model, expert, m) if proven else _unproven(expert, m)
         radius = scale * (link.radius[m] if link.scored > 0 else model.radius[m])
         out.scale[m] = scale
         out.predicted[m] = _bounded(value, m)

@@ -42,7 +42,11 @@ from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, Topic
 
-MODEL_VERSION: Final = "hedge-8.1"
+MODEL_NUMBER: Final = 1
+MODEL_VERSION: Final = f"hedge-{MODEL_NUMBER}"
+
+DRIFT_BLOCK: Final = 16
+"""Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
 
 LINK: Final = link_dtype(
     *VOTE, ("clock", "i8"), ("count", "i8"), ("streams", "i8"), ("buffer_bytes", "i8"), ("chunk_bytes", "i8")
@@ -78,7 +82,9 @@ class NetworkState:
         self._links = SlotTable(LINK)
         self._models = np.zeros(len(LINK_TYPES), MODEL)
         start_models(self._models)
-        self._drift = [DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION) for kind in LINK_TYPES]
+        self._drift = [
+            DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION, DRIFT_BLOCK) for kind in LINK_TYPES
+        ]
         self._seen = np.zeros(4, np.int64)
         self._error = np.zeros((3, 4))
         self._covered = np.zeros(4)
@@ -155,6 +161,7 @@ class NetworkState:
         predicted = links["predicted"][each, (links["made"] - 1) % PENDING]
         found: dict[str, tuple[float, float | None]] = {
             "network_links": (n, None),
+            "model_version": (float(MODEL_NUMBER), 1.0),
             "network_samples": (float(self._seen.sum()), None),
             "network_duplicates": (float(self._seen[DUPLICATE]), None),
             "network_reordered": (float(self._seen[REORDERED]), None),

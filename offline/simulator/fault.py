@@ -31,13 +31,13 @@ from schemas.system import ANOMALY_TYPES
 LINK_ANOMALIES: Final = ("latency_spike", "throughput_drop")
 """Anomaly types that can befall a link too: its rtt, its capacity."""
 
-DRIFT_TYPES: Final = ("link_capacity", "hde_cost")
-"""Drifts: a link's capacity times magnitude; the CPU that HDE needs times magnitude."""
+DRIFT_TYPES: Final = ("link_capacity", "hde_cost", "contention")
+"""Drifts, times magnitude: a link's capacity, the CPU that HDE needs, the noise of every transfer."""
 
 DELIVERY_TYPES: Final = ("duplicate", "late", "out_of_order", "corrupt")
 DATASETS: Final = ("network", "compression", "system")
 
-MAGNITUDE: Final = {"anomaly": 6.0, "link_capacity": 0.5, "hde_cost": 3.0}
+MAGNITUDE: Final = {"anomaly": 6.0, "link_capacity": 0.5, "hde_cost": 3.0, "contention": 6.0}
 """Defaults: anomalies in standard deviations of the metric, drifts as factors."""
 
 _HOUR_S: Final = 3600.0
@@ -151,7 +151,7 @@ class Schedule:
             known |= set(DATASETS)
         elif fault.type == "link_capacity" or fault.type in LINK_ANOMALIES:
             known |= set(self._links) | set(LINK_TYPES)
-        if fault.kind == "anomaly" or fault.type == "hde_cost":
+        if fault.kind == "anomaly" or fault.type in ("hde_cost", "contention"):
             known |= set(self._nodes)
         if fault.entity not in known:
             some = ", ".join(sorted(known)[:6])
@@ -185,7 +185,7 @@ def random_faults(rng: Generator, seconds: float, nodes: Sequence[str], links: S
         begin = hour * _HOUR_S
         quiet = begin + (0.2 * length if hour == 0 else 0.0)
         faults += _hour_of_anomalies(rng, quiet, begin + length, nodes, links)
-        if hour % 24 == 0:
+        if hour % 24 == min(1, hours - 1):  # the second hour: drift is from something that was learned
             faults += _drifts(rng, begin, length)
     rates = {"duplicate": 0.002, "late": 0.0005, "out_of_order": 0.003, "corrupt": 0.002}
     faults += [Fault("delivery", type_, rate=rate) for type_, rate in rates.items()]
@@ -211,10 +211,13 @@ def _hour_of_anomalies(
 
 
 def _drifts(rng: Generator, begin: float, length: float) -> list[Fault]:
-    """A capacity that halves and an encoder that slows down, for half a day each."""
-    type_ = LINK_TYPES[int(rng.integers(len(LINK_TYPES)))]
+    """Capacities that halve and an encoder that slows down, for half a day; unpredictable hosts for two hours.
+
+    The first two a model that follows its history gets over within minutes; the last
+    one raises the error for as long as it lasts.
+    """
     faults = []
-    for kind, entity in (("link_capacity", type_), ("hde_cost", "*")):
+    for kind, entity, hours in (("link_capacity", "*", 12), ("hde_cost", "*", 12), ("contention", "*", 2)):
         start = round(begin + float(rng.uniform(0.4, 0.7)) * length, 3)
-        faults.append(Fault("drift", kind, entity, start, start + 12 * _HOUR_S))
+        faults.append(Fault("drift", kind, entity, start, start + hours * _HOUR_S))
     return faults

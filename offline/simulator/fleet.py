@@ -20,7 +20,7 @@ from offline.simulator.link import CONGESTED, FAILED, MINUTE_MS, Links, Overlay
 from offline.simulator.probe import probe
 from offline.simulator.topology import Topology
 from offline.simulator.trace import Traces
-from offline.simulator.transfer import Workload
+from offline.simulator.transfer import Senders, Workload
 from offline.simulator.wire import compression_values, network_values, system_values
 from schemas.topic import COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW
 
@@ -196,11 +196,14 @@ class Fleet:
         return self._records("network", keys, [values[i] for i in order.tolist()], at[order])
 
     def _compression(self, time_ms: int, minute: int, overlay: Overlay, load: F64, fails: NDArray[np.bool_]) -> Records:
-        cost = np.ones(self.plan.nodes)
+        senders = Senders(load, fails, np.ones(self.plan.nodes), np.ones(self.plan.nodes))
         for fault in self.schedule.active("drift", minute):
+            nodes = self.schedule.nodes_of(fault)
             if fault.type == "hde_cost":
-                cost[self.schedule.nodes_of(fault)] *= fault.size()
-        transfers = self.workload.step(time_ms, self.links.state(time_ms, overlay), load, cost, fails)
+                senders.hde_cost[nodes] *= fault.size()
+            elif fault.type == "contention":
+                senders.contention[nodes] *= fault.size()
+        transfers = self.workload.step(time_ms, self.links.state(time_ms, overlay), senders)
         self._selector.step(transfers)
         values = compression_values(self.topology, self._bank, transfers, self._transfers_sent)
         self._transfers_sent += len(transfers)

@@ -37,7 +37,10 @@ _MS_PER_MIB_AT_1_MBPS: Final = (1 << 20) * 8 / 1e6 * 1e3
 
 
 class Conditions(NamedTuple):
-    """What a transfer meets, arrays `[..., transfer]`: of the link, of the host, of the payload."""
+    """What a transfer meets, arrays `[..., transfer]`: of the link, of the host, of the payload.
+
+    `contention` is a factor on the noise: how unpredictable the host is, usually 1.
+    """
 
     available_mbps: F64
     rtt_ms: F64
@@ -48,6 +51,7 @@ class Conditions(NamedTuple):
     ratio: F64
     encode_ms_per_mib: F64
     cpu_ms_per_mib: F64
+    contention: F64
 
 
 class Noise(NamedTuple):
@@ -77,15 +81,16 @@ class Outcome(NamedTuple):
 
 def outcome(c: Conditions, noise: Noise) -> Outcome:
     """Both sides' results of transfers under the same conditions."""
-    busy = np.exp(CPU_SD * noise.encode)
+    cpu_sd, rate_sd = CPU_SD * c.contention, RATE_SD * c.contention
+    busy = np.exp(cpu_sd * noise.encode)
     compressed_mib = c.size_mib / c.ratio
-    rate = parallel_mbps(HDE_STREAMS, c.rtt_ms, c.loss, c.available_mbps) * np.exp(RATE_SD * noise.hde_rate)
+    rate = parallel_mbps(HDE_STREAMS, c.rtt_ms, c.loss, c.available_mbps) * np.exp(rate_sd * noise.hde_rate)
     encode_ms = c.size_mib * c.encode_ms_per_mib * busy / (1 - 0.7 * c.load)
     hde_ms = encode_ms + compressed_mib * _MS_PER_MIB_AT_1_MBPS / rate + 2 * c.rtt_ms
     hde_cpu_ms = c.size_mib * c.cpu_ms_per_mib * busy * (1 + 0.3 * c.load) + compressed_mib * SEND_CPU_MS_PER_MIB
-    amst_rate = parallel_mbps(c.streams, c.rtt_ms, c.loss, c.available_mbps) * np.exp(RATE_SD * noise.amst_rate)
+    amst_rate = parallel_mbps(c.streams, c.rtt_ms, c.loss, c.available_mbps) * np.exp(rate_sd * noise.amst_rate)
     amst_ms = c.size_mib * _MS_PER_MIB_AT_1_MBPS / amst_rate + 2 * c.rtt_ms + STREAM_SETUP_MS * c.streams
-    amst_cpu_ms = c.size_mib * SEND_CPU_MS_PER_MIB * (1 + 0.3 * c.load) * np.exp(CPU_SD * noise.amst_cpu)
+    amst_cpu_ms = c.size_mib * SEND_CPU_MS_PER_MIB * (1 + 0.3 * c.load) * np.exp(cpu_sd * noise.amst_cpu)
     return Outcome(
         np.broadcast_to(c.ratio, hde_ms.shape),
         hde_ms,

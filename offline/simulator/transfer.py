@@ -9,7 +9,7 @@ happened is computed from the conditions themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -81,6 +81,27 @@ class Transfers:
         return len(self.link)
 
 
+class Senders(NamedTuple):
+    """The sending hosts in one minute, arrays `[host]`.
+
+    Parameters
+    ----------
+    load
+        CPU in use, 0..1.
+    hde_fails
+        Compression fails: what is sent is not smaller.
+    hde_cost
+        Factor on the CPU that HDE needs.
+    contention
+        Factor on the noise of every transfer.
+    """
+
+    load: F64
+    hde_fails: NDArray[np.bool_]
+    hde_cost: F64
+    contention: F64
+
+
 class Workload:
     """Draws transfers and keeps each link's history.
 
@@ -104,20 +125,8 @@ class Workload:
         self._history = History(len(links))
         self._mix = np.cumsum(MIX, axis=1)[:, :-1]
 
-    def step(self, time_ms: int, state: LinkState, load: F64, hde_cost: F64, hde_fails: NDArray[np.bool_]) -> Transfers:
-        """The transfers that start in the minute from `time_ms`.
-
-        Parameters
-        ----------
-        state
-            The links in this minute.
-        load
-            CPU of each host, 0..1.
-        hde_cost
-            Factor on the CPU that HDE needs, by host.
-        hde_fails
-            Hosts whose compression fails: what it sends is not smaller.
-        """
+    def step(self, time_ms: int, state: LinkState, senders: Senders) -> Transfers:
+        """The transfers that start in the minute from `time_ms`, given links and hosts in this minute."""
         rng = self._rng
         demand = np.clip(state.utilization / 0.4, 0.3, 2.0)
         link = np.repeat(np.arange(len(self._links)), rng.poisson(60 * self._rate * demand))
@@ -131,10 +140,10 @@ class Workload:
         row = self.bank.group_start[group] + (rng.random(n) * self.bank.group_count[group]).astype(np.int64)
         size_mib = SIZE_MIB[payload_type] * np.exp(SIZE_LOG_SD * rng.standard_normal(n))
         size_mib = np.clip(size_mib, 1 / 64, 512)
-        conditions = self._conditions(state, load, hde_cost, hde_fails, link, row, size_mib)
+        conditions = self._conditions(state, senders, link, row, size_mib)
         result = outcome(conditions, Noise.draw(rng, (n,)))
         shadow = rng.random(n) < SHADOW
-        hit_rate = np.where(hde_fails[self._sender[link]], 0.0, self.bank.hit_rate[row])
+        hit_rate = np.where(senders.hde_fails[self._sender[link]], 0.0, self.bank.hit_rate[row])
         completed = _completions(start, link, conditions, result, hit_rate, shadow, has_baseline)
         history = self._history.read(start, link, completed, time_ms + MINUTE_MS)
         return Transfers(
@@ -147,14 +156,13 @@ class Workload:
             shadow, conditions, result, history,
         )  # fmt: skip
 
-    def _conditions(
-        self, state: LinkState, load: F64, hde_cost: F64, hde_fails: NDArray[np.bool_], link: I64, row: I64, mib: F64
-    ) -> Conditions:
+    def _conditions(self, state: LinkState, senders: Senders, link: I64, row: I64, mib: F64) -> Conditions:
         bank, host = self.bank, self._sender[link]
+        cost = senders.hde_cost[host]
         return Conditions(
             state.available_mbps[link], state.rtt_ms[link], state.loss[link], self._links.streams[link].astype(float),
-            load[host], mib, np.where(hde_fails[host], 1.0, bank.ratio[row]),
-            bank.encode_ms_per_mib[row] * hde_cost[host], bank.cpu_ms_per_mib[row] * hde_cost[host],
+            senders.load[host], mib, np.where(senders.hde_fails[host], 1.0, bank.ratio[row]),
+            bank.encode_ms_per_mib[row] * cost, bank.cpu_ms_per_mib[row] * cost, senders.contention[host],
         )  # fmt: skip
 
 

@@ -202,6 +202,13 @@ def test_a_costlier_encoder_changes_the_labels(bank: Bank) -> None:
     assert after < before - 0.1
 
 
+def test_contention_makes_labels_less_predictable(bank: Bank) -> None:
+    fault = Fault("drift", "contention", "*", 0)
+    plan = replace(SMALL, seconds=1800, datasets=("compression",))
+    before, after = (sent(p, bank)[0].ceiling()["selector"]["accuracy"] for p in (plan, replace(plan, faults=[fault])))
+    assert after < before - 0.05
+
+
 def test_truth_covers_the_episodes_of_the_links(bank: Bank) -> None:
     plan = replace(SMALL, seconds=6 * 3600, links=60, transfers=0.0, datasets=("network",))
     fleet, _ = sent(plan, bank)
@@ -216,7 +223,7 @@ def test_random_faults_fit_any_run(seconds: float) -> None:
     nodes, links = ["node-000", "node-001"], ["node-000:node-001"]
     faults = random_faults(np.random.default_rng(1), seconds, nodes, links)
     Schedule(faults, nodes, links, [0])
-    assert {f.type for f in faults} >= {*ANOMALY_TYPES, "link_capacity", "hde_cost", "late", "corrupt"}
+    assert {f.type for f in faults} >= {*ANOMALY_TYPES, "link_capacity", "hde_cost", "contention", "late", "corrupt"}
     assert min(f.start_s for f in faults if f.kind != "delivery") >= 0.2 * min(seconds, 3600)
 
 

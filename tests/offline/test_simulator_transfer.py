@@ -10,7 +10,7 @@ from offline.simulator.history import AMST, HDE, WEIGHT, Completions, History
 from offline.simulator.link import Links, Overlay
 from offline.simulator.outcome import Conditions, Noise, outcome
 from offline.simulator.tcp import parallel_mbps
-from offline.simulator.transfer import Transfers, Workload
+from offline.simulator.transfer import Senders, Transfers, Workload
 from online_models.oracle import Measurement, utilities
 from schemas.field import LINK_TYPES, PAYLOAD_TYPES
 
@@ -22,12 +22,12 @@ def run(bank: Bank, seed: int, minutes: int, rate: float = 0.2, n: int = 40) -> 
     rng = np.random.default_rng(seed)
     links = Links(rng, np.arange(n) % 4, np.zeros(n))
     workload = Workload(rng, bank, links, np.arange(n) % NODES, rate)
-    load, cost, fails = np.full(NODES, 0.65), np.ones(NODES), np.zeros(NODES, bool)
+    usual = Senders(np.full(NODES, 0.65), np.zeros(NODES, bool), np.ones(NODES), np.ones(NODES))
     batches = []
     for minute in range(minutes):
         links.step()
         at = START_MS + 60_000 * minute
-        batches.append(workload.step(at, links.state(at, Overlay.none(n)), load, cost, fails))
+        batches.append(workload.step(at, links.state(at, Overlay.none(n)), usual))
     return links, batches
 
 
@@ -96,6 +96,7 @@ def conditions(**changes: float) -> Conditions:
     usual = {
         "available_mbps": 500.0, "rtt_ms": 20.0, "loss": 1e-4, "streams": 16.0, "load": 0.0, "size_mib": 8.0,
         "ratio": 4.0, "encode_ms_per_mib": 4.0, "cpu_ms_per_mib": 4.0,
+        "contention": 1.0,
     }  # fmt: skip
     return Conditions(**{name: np.array(value) for name, value in (usual | changes).items()})
 

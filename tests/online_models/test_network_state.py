@@ -26,9 +26,10 @@ def _score(result: Result, name: str, target: int = 0) -> np.ndarray:
     return np.asarray(result.outputs[NETWORK_SCORE].columns[name])[:, target]
 
 
-def test_before_any_score_a_link_persists_in_a_wide_interval() -> None:
-    forecast = _run(_series(np.array([400.0, 420.0, 380.0]))).outputs[NETWORK_FORECAST].columns
-    assert list(forecast["predicted_bandwidth_mbps"]) == [400.0, 420.0, 380.0]
+def test_before_any_score_a_forecast_lies_between_sample_and_average_in_a_wide_interval() -> None:
+    forecast = _run(_series(np.array([400.0, 420.0, 380.0]), packet_loss=0.01)).outputs[NETWORK_FORECAST].columns
+    assert list(forecast["predicted_bandwidth_mbps"]) == [400.0, 415.0, 390.0]
+    assert list(forecast["predicted_packet_loss"]) == [0.01] * 3
     width = np.asarray(forecast["upper"])[:, 0] - np.asarray(forecast["lower"])[:, 0]
     assert (width > 300.0).all()
     assert list(forecast["confidence"]) == [0.5] * 3
