@@ -185,8 +185,9 @@ def random_faults(rng: Generator, seconds: float, nodes: Sequence[str], links: S
         begin = hour * _HOUR_S
         quiet = begin + (0.2 * length if hour == 0 else 0.0)
         faults += _hour_of_anomalies(rng, quiet, begin + length, nodes, links)
-        if hour % 24 == min(1, hours - 1):  # the second hour: drift is from something that was learned
-            faults += _drifts(rng, begin, length)
+    for day in range(0, hours, 24):
+        begin = day * _HOUR_S
+        faults += _drifts(rng, begin, min(seconds - begin, 5 * _HOUR_S))
     rates = {"duplicate": 0.002, "late": 0.0005, "out_of_order": 0.003, "corrupt": 0.002}
     faults += [Fault("delivery", type_, rate=rate) for type_, rate in rates.items()]
     return sorted(faults, key=lambda f: (f.start_s, f.kind, f.type, f.entity))
@@ -211,13 +212,19 @@ def _hour_of_anomalies(
 
 
 def _drifts(rng: Generator, begin: float, length: float) -> list[Fault]:
-    """Capacities that halve and an encoder that slows down, for half a day; unpredictable hosts for two hours.
+    """Unpredictable hosts for a while, a type of link whose capacity halves, then a slower encoder.
 
-    The first two a model that follows its history gets over within minutes; the last
-    one raises the error for as long as it lasts.
+    The first raises errors for as long as it lasts; the others are got over within
+    minutes by a model that follows its history. The encoder comes last, because it
+    widens the margin between the two sides, which hides the rest.
     """
+    type_ = LINK_TYPES[int(rng.integers(len(LINK_TYPES)))]
     faults = []
-    for kind, entity, hours in (("link_capacity", "*", 12), ("hde_cost", "*", 12), ("contention", "*", 2)):
-        start = round(begin + float(rng.uniform(0.4, 0.7)) * length, 3)
-        faults.append(Fault("drift", kind, entity, start, start + hours * _HOUR_S))
+    for kind, entity, earliest, lasts_s in (
+        ("contention", "*", 0.2, 0.4 * length),
+        ("link_capacity", type_, 0.25, 12 * _HOUR_S),
+        ("hde_cost", "*", 0.75, 12 * _HOUR_S),
+    ):
+        start = begin + float(rng.uniform(earliest, earliest + 0.15)) * length
+        faults.append(Fault("drift", kind, entity, round(start, 3), round(start + lasts_s, 3)))
     return faults
