@@ -44,6 +44,7 @@ TRACK: Final = (
     ("holt", "f8", (4,)),
     ("trend", "f8", (4,)),
     ("spread", "f8", (4,)),
+    ("streak", "i8", (4,)),
     ("climate", "f8", (2 * DAY_BINS, 4)),
     ("climate_count", "f8", (2 * DAY_BINS,)),
     ("window", "f8", (WINDOW, 4)),
@@ -56,6 +57,8 @@ _HOLT_MS: Final = 15 * 60_000.0
 _TREND_MS: Final = 45 * 60_000.0
 _DAMPING_MS: Final = 10 * 60_000.0
 _SPREAD_MS: Final = 3_600_000.0
+_STREAK: Final = 3
+_JUMP: Final = 4.0
 _CLIMATE_MEMORY: Final = 150.0
 _FLOOR: Final = (1e-3, 1e-2, 1e-5, 1e-2)
 
@@ -91,6 +94,8 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
             link.slow[m] = value
             link.holt[m] = value
             continue
+        if _has_jumped(link, value, m):
+            _restart(link, count, m)
         link.spread[m] += calm * (abs(value - link.level[m]) - link.spread[m])
         link.level[m] += fast * (value - link.level[m])
         link.slow[m] += slow * (value - link.slow[m])
@@ -98,6 +103,30 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
         ahead = before + link.trend[m] * elapsed_ms
         link.holt[m] = ahead + holt * (value - ahead)
         link.trend[m] += steer * ((link.holt[m] - before) / elapsed_ms - link.trend[m])
+
+
+@njit(cache=True)
+def _has_jumped(link: Any, value: float, m: int) -> bool:
+    """Whether this sample is the third in a row far off the level on the same side."""
+    away = value - link.level[m]
+    if abs(away) <= _JUMP * link.spread[m] + _FLOOR[m]:
+        link.streak[m] = 0
+    elif away > 0.0:
+        link.streak[m] = max(link.streak[m], 0) + 1
+    else:
+        link.streak[m] = min(link.streak[m], 0) - 1
+    return abs(link.streak[m]) >= _STREAK
+
+
+@njit(cache=True)
+def _restart(link: Any, count: int, m: int) -> None:
+    """Take the mean of the samples since a jump for the new level: averages would creep there for hours."""
+    level = rolling_mean(link.window, count + 1, _STREAK, m)
+    link.level[m] = level
+    link.slow[m] = level
+    link.holt[m] = level
+    link.trend[m] = 0.0
+    link.streak[m] = 0
 
 
 @njit(cache=True)
