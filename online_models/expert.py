@@ -115,7 +115,7 @@ def _has_jumped(link: Any, value: float, m: int) -> bool:
         link.streak[m] = max(link.streak[m], 0) + 1
     else:
         link.streak[m] = min(link.streak[m], 0) - 1
-    return abs(link.streak[m]) >= _STREAK
+    return bool(abs(link.streak[m]) >= _STREAK)
 
 
 @njit(cache=True)

@@ -38,8 +38,10 @@ _ERROR_BYTES: Final = 512
 def _library() -> ctypes.CDLL:
     """The librdkafka that the confluent-kafka wheel loaded, with its mock functions typed."""
     package = Path(confluent_kafka.__file__).parent
-    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "librdkafka" in line}
-    beside = (package.parent / "confluent_kafka.libs").glob("librdkafka*")
+    maps = Path("/proc/self/maps")  # Linux: whichever copy is in use
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    loaded = {line.split()[-1] for line in lines if "librdkafka" in line}
+    beside = [*(package.parent / "confluent_kafka.libs").glob("librdkafka*"), *package.glob(".dylibs/librdkafka*")]
     for path in [*sorted(loaded), *map(str, beside)]:
         library = ctypes.CDLL(path)
         if hasattr(library, "rd_kafka_mock_cluster_new"):

@@ -33,7 +33,7 @@ from schemas.topic import (
     Topic,
 )
 from streams.demo import ledger
-from streams.demo.score import BandwidthScore, SelectorScore
+from streams.demo.score import Announced, BandwidthScore, SelectorScore
 from streams.settings import Settings
 
 _POLL_RECORDS = 5_000
@@ -55,16 +55,6 @@ _REQUIRED = {
     COMPRESSION_RAW: ledger.KEYED | ledger.ANSWER,
     SYSTEM_RAW: ledger.KEYED | ledger.ANSWER,
 }
-
-
-class AnomalySeen(Struct):
-    """The part of an anomaly that the demo shows and scores."""
-
-    timestamp: int
-    node_id: str
-    anomaly_type: str
-    severity: str
-    anomaly_score: float
 
 
 class DriftSeen(Struct):
@@ -104,7 +94,7 @@ class Audit:
         self.late = 0
         self.selector = SelectorScore()
         self.bandwidth = BandwidthScore()
-        self.anomalies: list[AnomalySeen] = []
+        self.anomalies: list[Announced] = []
         self.drift_alerts: list[DriftSeen] = []
         self.forecasts: deque[bytes] = deque(maxlen=4)
         self._partitions: dict[tuple[Topic, int], ledger.PartitionLedger] = {}
@@ -216,7 +206,7 @@ class Audit:
         self._consumer.close()
 
 
-_anomaly = Decoder(AnomalySeen)
+_anomaly = Decoder(Announced)
 _drift = Decoder(DriftSeen)
 _forecast = Decoder(ForecastSeen)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.live import Live
 
@@ -21,6 +22,7 @@ from schemas.error import ConfigError, InfraError
 from schemas.topic import INPUTS, TOPICS
 from streams.demo.audit import Audit
 from streams.demo.process import Process, free_port, require_free, wait_ready
+from streams.demo.score import Fault, score_faults
 from streams.demo.view import Rates, closing, line, screen
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
@@ -141,14 +143,20 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
         lost = audit.drain(_DRAIN_S)
         exit_code = worker.stop()
         summary = _summary(audit, fed_s, lost) | {"worker_exit_code": exit_code, "seed": fleet.seed, "logs": str(work)}
+        summary["faults"] = score_faults(_truth(truth), audit.anomalies)
         if simulator.stdout():
             summary["simulator"] = json.loads(simulator.stdout())
+            summary["selector"]["ceiling"] = (summary["simulator"]["ceiling"]["selector"] or {}).get("accuracy")
         return summary
     finally:
         if simulator is not None:
             simulator.stop()
         worker.stop()
         audit.close()
+
+
+def _truth(path: Path) -> list[Fault]:
+    return msgspec.json.Decoder(Fault).decode_lines(path.read_bytes()) if path.exists() else []
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -36,6 +37,52 @@ class _ForecastScore(Struct):
     persistence_error: list[float]
     moving_average_error: list[float]
     covered: list[bool]
+
+
+class Fault(Struct):
+    """A line of the simulator's truth file, as far as anomalies go."""
+
+    kind: str
+    type: str
+    entity: str
+    start_ms: int
+    end_ms: int
+
+
+class Announced(Struct):
+    """The part of an anomaly that the demo shows and scores."""
+
+    timestamp: int
+    node_id: str
+    anomaly_type: str
+    severity: str
+    anomaly_score: float
+
+
+FAULT_GRACE_MS: Final = 60_000
+"""How long after a fault's end an announcement may still be about it."""
+
+
+def score_faults(truth: Iterable[Fault], announced: Iterable[Announced]) -> dict[str, int]:
+    """Injected node faults that were announced, and with the right type; announcements outside any fault.
+
+    Faults of links are not counted: system metrics do not show them.
+    """
+    by_node: dict[str, list[Announced]] = {}
+    for anomaly in announced:
+        by_node.setdefault(anomaly.node_id, []).append(anomaly)
+    faults = [f for f in truth if f.kind == "anomaly" and ":" not in f.entity]
+    found = typed = 0
+    explained: set[int] = set()
+    for fault in faults:
+        within = [
+            a for a in by_node.get(fault.entity, ()) if fault.start_ms <= a.timestamp <= fault.end_ms + FAULT_GRACE_MS
+        ]
+        explained |= {id(a) for a in within}
+        found += bool(within)
+        typed += any(a.anomaly_type == fault.type for a in within)
+    outside = sum(len(anomalies) for anomalies in by_node.values()) - len(explained)
+    return {"injected": len(faults), "found": found, "typed": typed, "outside": outside}
 
 
 class SelectorScore:

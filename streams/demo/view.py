@@ -122,10 +122,13 @@ def closing(summary: dict[str, Any]) -> str:
         "out": f"{sum(summary['events_out'].values()):,} records on {len(summary['events_out'])} topics",
         "latency": f"p50 {_number(latency['p50'], 0, ' ms')}, p99 {_number(latency['p99'], 0, ' ms')}",
         "selector": f"accuracy {_percent(selector['accuracy'])}; majority {_percent(selector['majority'])}, "
-        f"heuristic {_percent(selector['heuristic'])}; regret {_percent(selector['regret'])}",
+        f"heuristic {_percent(selector['heuristic'])}, best reachable {_percent(selector.get('ceiling'))}; "
+        f"regret {_percent(selector['regret'])}",
         "bandwidth": f"MAE {_number(bandwidth['mae'])} Mbps; persistence {_number(bandwidth['mae_persistence'])}, "
         f"moving average {_number(bandwidth['mae_moving_average'])}; {bandwidth['scored']:,} scored",
         "anomalies": types,
+        "faults": "{found} of {injected} injected on nodes found, {typed} with the right type; "
+        "{outside} announcements outside any fault".format(**summary["faults"]),
         "drift": f"{summary['drift_alerts']} alerts",
         "rejected": f"{reasons}; {summary['late']} late",
         "lost": f"{summary['lost']} of {summary['events_in']:,}; {summary['repeats']} repeats",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from streams.demo.score import BandwidthScore, SelectorScore
+from streams.demo.score import FAULT_GRACE_MS, Announced, BandwidthScore, Fault, SelectorScore, score_faults
 
 
 def label(event: int, best: str, hde: float, amst: float) -> bytes:
@@ -65,3 +65,20 @@ def test_bandwidth_error_stands_beside_persistence() -> None:
     summary = score.summary()
     assert (summary["mae"], summary["mae_persistence"], summary["mae_moving_average"]) == (2.0, 4.0, 6.0)
     assert summary["targets"]["jitter_ms"]["coverage_90"] == 0.5
+
+
+def test_faults_are_found_typed_and_told_from_false_announcements() -> None:
+    truth = [
+        Fault("anomaly", "latency_spike", "n1", 1000, 2000),
+        Fault("anomaly", "error_burst", "n1", 500_000, 600_000),
+        Fault("anomaly", "error_burst", "n2", 1000, 2000),
+        Fault("anomaly", "latency_spike", "n1:n2", 1000, 2000),
+        Fault("drift", "hde_cost", "*", 0, 9_000_000),
+    ]
+    announced = [
+        Announced(1500, "n1", "latency_spike", "high", 0.6),
+        Announced(600_000 + FAULT_GRACE_MS, "n1", "latency_spike", "low", 0.5),
+        Announced(999, "n2", "error_burst", "low", 0.5),
+        Announced(1500, "n3", "unknown", "low", 0.5),
+    ]
+    assert score_faults(truth, announced) == {"injected": 3, "found": 2, "typed": 1, "outside": 2}
