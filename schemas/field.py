@@ -6,7 +6,7 @@ it on columns, and the generated schemas carry it to producers and consumers.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta
 
@@ -18,18 +18,18 @@ def _meta(description: str, unit: str, **limits: Any) -> Any:
 MAX_MS: Final = 3.6e6
 """Upper bound of any duration in telemetry: one hour, in ms. More is a unit error."""
 
-LINK_TYPES: Final = ("dc", "metro", "wan", "edge")
-PAYLOAD_TYPES: Final = ("vm_memory", "disk_block", "file", "stream")
-DWCP_MODES: Final = ("standard", "turbo", "reliable")
-TRANSPORT_TYPES: Final = ("tcp", "udp", "quic")
-ALGORITHMS: Final = ("HDE", "AMST")
-"""Index is the class label: HDE 0, AMST 1."""
-
 LinkType = Literal["dc", "metro", "wan", "edge"]
 PayloadType = Literal["vm_memory", "disk_block", "file", "stream"]
 DwcpMode = Literal["standard", "turbo", "reliable"]
 TransportType = Literal["tcp", "udp", "quic"]
 Algorithm = Literal["HDE", "AMST"]
+
+LINK_TYPES: Final[tuple[str, ...]] = get_args(LinkType)
+PAYLOAD_TYPES: Final[tuple[str, ...]] = get_args(PayloadType)
+DWCP_MODES: Final[tuple[str, ...]] = get_args(DwcpMode)
+TRANSPORT_TYPES: Final[tuple[str, ...]] = get_args(TransportType)
+ALGORITHMS: Final[tuple[str, ...]] = get_args(Algorithm)
+"""Index is the class label: HDE 0, AMST 1."""
 
 TimestampMs = Annotated[int, _meta("event time, UTC", "ms since epoch", ge=0, le=4_102_444_800_000)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=256, description="opaque identifier")]

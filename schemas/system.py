@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -28,17 +28,6 @@ METRICS: Final = (
 )
 """The metrics watched for anomalies, in the order of every `[..., metric]` array."""
 
-ANOMALY_TYPES: Final = (
-    "latency_spike",
-    "throughput_drop",
-    "error_burst",
-    "resource_exhaustion",
-    "compression_failure",
-    "prediction_error",
-    "consensus_delay",
-)
-"""Checked in this order; what fits none is `unknown`."""
-
 AnomalyType = Literal[
     "latency_spike",
     "throughput_drop",
@@ -49,6 +38,9 @@ AnomalyType = Literal[
     "consensus_delay",
     "unknown",
 ]
+ANOMALY_TYPES: Final[tuple[str, ...]] = get_args(AnomalyType)[:-1]
+"""Checked in this order; what fits none is `unknown`."""
+
 Severity = Literal["low", "medium", "high", "critical"]
 
 
