@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from online_models.amst import ACTIONS, ADJUST, REASONS, START, decide, transport
+from online_models.amst import ADJUST, START, decide, transport
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
 from online_models.drift import DriftMonitor, alerts
 from online_models.expert import FEATURES, MOVING_AVERAGE, PERSISTENCE, link_dtype, observe
@@ -29,11 +29,17 @@ from online_models.forecaster import (
 from online_models.network_feature import (
     COUNTERS,
     FEATURE_NAMES,
-    FEATURE_SCHEMA,
     WINDOW,
     encode_network,
     link_type_codes,
     write_features,
+)
+from online_models.network_record import (
+    MODEL_NUMBER,
+    MODEL_VERSION,
+    feature_records,
+    forecast_records,
+    score_records,
 )
 from online_models.sample import network_batch
 from online_models.slot import SlotTable
@@ -41,9 +47,6 @@ from schemas.batch import Batch, Output, Result
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, Topic
-
-MODEL_NUMBER: Final = 1
-MODEL_VERSION: Final = f"hedge-{MODEL_NUMBER}"
 
 DRIFT_BLOCK: Final = 16
 """Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
@@ -128,10 +131,10 @@ class NetworkState:
         scored = np.flatnonzero(score["scored"])
         outputs: dict[Topic, Output] = {}
         if len(row):
-            outputs[NETWORK_FEATURES] = _features(columns, row, feature[row])
-            outputs[NETWORK_FORECAST] = _forecasts(columns, row, clock[row], made[row], certain[row], amst[row])
+            outputs[NETWORK_FEATURES] = feature_records(columns, row, feature[row])
+            outputs[NETWORK_FORECAST] = forecast_records(columns, row, clock[row], made[row], certain[row], amst[row])
         if len(scored):
-            outputs[NETWORK_SCORE] = _scores(columns, scored, score[scored])
+            outputs[NETWORK_SCORE] = score_records(columns, scored, score[scored])
             shifts = []
             for code, monitor in enumerate(self._drift):
                 mine = scored[kind_of_link[scored] == code]
@@ -260,58 +263,3 @@ def _transport(link: Any, made: Any, certain: float, fresh: bool, out: NDArray[A
     out[0], out[1], out[2], out[3], out[4], out[5] = streams, buffer, chunk, pacing, window, action
     if fresh and action >= ADJUST:
         link.streams, link.buffer_bytes, link.chunk_bytes = streams, buffer, chunk
-
-
-def _identity(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], *names: str) -> dict[str, Any]:
-    return {name: columns[name][row] for name in ("timestamp", "node_id", "peer_id", *names)}
-
-
-def _features(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], feature: NDArray[Any]) -> Output:
-    found = _identity(columns, row)
-    return Output(row, found | {"feature_schema": [FEATURE_SCHEMA] * len(row), "features": feature})
-
-
-def _forecasts(
-    columns: Mapping[str, NDArray[Any]],
-    row: NDArray[np.intp],
-    made_at: NDArray[Any],
-    made: NDArray[Any],
-    certain: NDArray[Any],
-    amst: NDArray[Any],
-) -> Output:
-    predicted = made["predicted"]
-    action = amst[:, 5].tolist()
-    found = _identity(columns, row, "link_type") | {
-        "prediction_time": made_at,
-        "target_time": made_at + HORIZON_MS,
-        "valid_until": made_at + HORIZON_MS,
-        "predicted_bandwidth_mbps": predicted[:, 0],
-        "predicted_latency_ms": predicted[:, 1],
-        "predicted_packet_loss": predicted[:, 2],
-        "predicted_jitter_ms": predicted[:, 3],
-        "lower": made["lower"],
-        "upper": made["upper"],
-        "confidence": certain,
-        "model_version": [MODEL_VERSION] * len(row),
-        "amst_streams": amst[:, 0],
-        "amst_buffer_bytes": amst[:, 1],
-        "amst_chunk_bytes": amst[:, 2],
-        "amst_pacing_bytes_per_second": amst[:, 3],
-        "amst_window_bytes": amst[:, 4],
-        "amst_action": [ACTIONS[code] for code in action],
-        "amst_reason": [REASONS[code] for code in action],
-    }
-    return Output(row, found)
-
-
-def _scores(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], score: NDArray[Any]) -> Output:
-    found = _identity(columns, row, "link_type") | {
-        "prediction_time": score["made_at"],
-        "model_version": [MODEL_VERSION] * len(row),
-        "actual": np.column_stack([columns[name][row] for name in TARGETS]),
-        "error": score["error"],
-        "persistence_error": score["persistence_error"],
-        "moving_average_error": score["moving_average_error"],
-        "covered": score["covered"].astype(np.bool_),
-    }
-    return Output(row, found)

@@ -17,13 +17,10 @@ from numpy.typing import NDArray
 
 from online_models import calibration
 from online_models.anomaly import (
-    ACTIONS,
     HARM,
-    SEVERITIES,
     TYPES,
     harm_of,
     severity_of,
-    top_contributors,
     type_of,
 )
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
@@ -33,13 +30,12 @@ from online_models.drift import DriftMonitor, alerts
 from online_models.half_space import HalfSpaceForest, forest_learn, forest_score
 from online_models.sample import system_batch
 from online_models.slot import SlotTable
+from online_models.system_record import THRESHOLD, anomaly_records, score_records
 from schemas.batch import Batch, Output, Result
-from schemas.system import METRICS, BaselineComparison
+from schemas.system import METRICS
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_SCORE, Topic
 
 MODEL_VERSION: Final = "baseline-forest-1"
-METHODS: Final = ("baseline", "half_space_trees", "warm_up")
-THRESHOLD: Final = 0.5
 
 QUIET_MS: Final = 5 * 60 * 1000
 """An anomaly of the same node and type is not announced again for so long unless it got worse."""
@@ -85,7 +81,6 @@ VERDICT: Final = np.dtype(
 )
 """What was found for a row."""
 
-_METHOD: Final = np.array(METHODS, object)
 _LIMITS: Final = dict.fromkeys(METRICS, (-Z_LIMIT, Z_LIMIT))
 
 
@@ -144,9 +139,9 @@ class SystemState:
         announced = np.flatnonzero(verdict["announce"])
         outputs: dict[Topic, Output] = {}
         if len(row):
-            outputs[SYSTEM_SCORE] = _scores(columns, row, verdict[row])
+            outputs[SYSTEM_SCORE] = score_records(columns, row, verdict[row])
         if len(announced):
-            outputs[SYSTEM_ANOMALY] = _anomalies(columns, announced, x[announced], verdict[announced])
+            outputs[SYSTEM_ANOMALY] = anomaly_records(columns, announced, x[announced], verdict[announced])
         judged = np.flatnonzero(verdict["judged"])
         if found := alerts(batch, self._drift.update(judged.tolist(), verdict["residual"][judged].tolist())):
             outputs[DRIFT_ALERT] = found
@@ -286,47 +281,3 @@ def _announce(node: Any, found: Any, timestamp: int) -> None:
         found.announce = True
         node.announced[kind] = found.severity + 1
         node.announced_at[kind] = timestamp
-
-
-def _scores(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], verdict: NDArray[Any]) -> Output:
-    return Output(
-        row,
-        {
-            "timestamp": columns["timestamp"][row],
-            "node_id": columns["node_id"][row],
-            "anomaly_score": verdict["score"],
-            "threshold": np.full(len(row), THRESHOLD),
-            "is_anomaly": verdict["anomalous"],
-            "detection_method": _METHOD[verdict["method"]],
-        },
-    )
-
-
-def _anomalies(
-    columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], x: NDArray[Any], verdict: NDArray[Any]
-) -> Output:
-    types = [TYPES[code] for code in verdict["type"].tolist()]
-    return Output(
-        row,
-        {
-            "timestamp": columns["timestamp"][row],
-            "node_id": columns["node_id"][row],
-            "anomaly_type": types,
-            "severity": [SEVERITIES[code] for code in verdict["severity"].tolist()],
-            "severity_score": verdict["severity_score"],
-            "anomaly_score": verdict["score"],
-            "detection_method": _METHOD[verdict["method"]],
-            "top_contributing_features": [top_contributors(z) for z in verdict["z"]],
-            "metrics": [dict(zip(METRICS, values.tolist(), strict=True)) for values in x],
-            "baseline_comparison": [_compare(values, found) for values, found in zip(x, verdict, strict=True)],
-            "recommended_actions": [list(ACTIONS[name]) for name in types],
-        },
-    )
-
-
-def _compare(x: NDArray[Any], found: Any) -> dict[str, BaselineComparison]:
-    """Every metric beside its baseline; deviation in % of the mean, 0 where the mean is 0."""
-    mean, p95, z = found["mean"], found["p95"], found["z"]
-    share = np.divide(100.0 * (x - mean), np.abs(mean), out=np.zeros(N_METRICS), where=np.abs(mean) > 1e-9)
-    rows = zip(METRICS, x.tolist(), mean.tolist(), p95.tolist(), share.tolist(), z.tolist(), strict=True)
-    return {name: BaselineComparison(*values) for name, *values in rows}

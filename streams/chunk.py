@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterable, Sequence
 from typing import Any
 
 import faust
@@ -52,6 +53,26 @@ class Chunk:
             self.tp.topic, self.tp.partition, self.span.first, last.timestamp / 1000.0, last.timestamp_type,
             None, None, self, None, 0, 0, self.tp, generation_id=generation_id,
         )  # fmt: skip
+
+
+async def fill(waiting: asyncio.Queue[Chunk | None], chunks: AsyncIterable[Chunk]) -> None:
+    """Move chunks into the queue as they come; None at their end."""
+    async for chunk in chunks:
+        await waiting.put(chunk)
+    await waiting.put(None)
+
+
+def by_partition(chunks: Sequence[Chunk], max_records: int) -> list[list[Chunk]]:
+    """Chunks by partition, in order, no more than `max_records` together unless one alone is larger."""
+    groups: list[list[Chunk]] = []
+    newest: dict[TP, list[Chunk]] = {}
+    for chunk in chunks:
+        group = newest.get(chunk.tp)
+        if group is None or sum(map(len, group)) + len(chunk) > max_records:
+            group = newest[chunk.tp] = []
+            groups.append(group)
+        group.append(chunk)
+    return groups
 
 
 class ChunkSchema(faust.Schema):

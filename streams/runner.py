@@ -26,7 +26,7 @@ from schemas.batch import Batch, Rejection, Result
 from schemas.codec import codec_of
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
 from schemas.topic import DEAD_LETTER, INPUTS, LATE, NETWORK_FORECAST, Topic
-from streams.chunk import Chunk
+from streams.chunk import Chunk, by_partition, fill
 from streams.envelope import Envelope, Headers, reject_headers
 from streams.fatal import die
 from streams.metric import Gauges, Metrics
@@ -140,14 +140,14 @@ class Runner:
         """
         waiting: asyncio.Queue[Chunk | None] = asyncio.Queue(self._settings.buffer_batches)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_fill(waiting, chunks))
+            tasks.create_task(fill(waiting, chunks))
             more = True
             while more:
                 ready = [await waiting.get()]
                 while not waiting.empty():
                     ready.append(waiting.get_nowait())
                 more = ready[-1] is not None
-                for group in _by_partition([c for c in ready if c is not None], self._settings.batch_max_records):
+                for group in by_partition([c for c in ready if c is not None], self._settings.batch_max_records):
                     await self.process(group)
 
     async def process(self, chunks: Sequence[Chunk]) -> None:
@@ -273,26 +273,6 @@ class Runner:
 
     def _where(self, chunk: Chunk) -> str:
         return f"agent {self.agent.name}, {chunk!r}"
-
-
-async def _fill(waiting: asyncio.Queue[Chunk | None], chunks: AsyncIterable[Chunk]) -> None:
-    """Move chunks into the queue as they come; None at their end."""
-    async for chunk in chunks:
-        await waiting.put(chunk)
-    await waiting.put(None)
-
-
-def _by_partition(chunks: Sequence[Chunk], max_records: int) -> list[list[Chunk]]:
-    """Chunks by partition, in order, no more than `max_records` together unless one alone is larger."""
-    groups: list[list[Chunk]] = []
-    newest: dict[Any, list[Chunk]] = {}
-    for chunk in chunks:
-        group = newest.get(chunk.tp)
-        if group is None or sum(map(len, group)) + len(chunk) > max_records:
-            group = newest[chunk.tp] = []
-            groups.append(group)
-        group.append(chunk)
-    return groups
 
 
 def _kept(n: int, rejected: Sequence[Rejection]) -> NDArray[np.intp]:
