@@ -2,7 +2,7 @@
 
 Nothing here knows Kafka, files or the clock; a state's results depend on the records
 it was given and their order, never on how the stream was cut into batches. The only
-place that imports river and onnxruntime.
+place that imports river.
 """
 
 from __future__ import annotations

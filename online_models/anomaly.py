@@ -43,7 +43,6 @@ CRITICAL_LATENCY_MS: Final = 1000.0
 
 _AT: Final = {name: at for at, name in enumerate(METRICS)}
 _LATENCIES: Final = (_AT["latency_mean"], _AT["latency_p95"], _AT["latency_p99"])
-_LATENCY: Final = _AT["latency_mean"]
 _THROUGHPUT: Final = _AT["throughput_mean"]
 _ERROR: Final = _AT["error_rate"]
 _CPU: Final = _AT["cpu_usage"]

@@ -1,7 +1,8 @@
 """The forecaster's experts: each one's value of a link's target 15 minutes ahead.
 
 Everything is driven by event time, not by sample counts, except the moving average
-of 10 samples, which is the published bar. The regression expert works on differences
+of 10 samples, which is the published bar, climatology's means over days, and jumps,
+which take three samples. The regression expert works on differences
 to the running level in units of the running spread, so that links of one type can
 share it whatever their size, and a drifting level does not carry it away.
 """
@@ -77,6 +78,8 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
         Since the previous sample.
     x
         The four targets.
+    timestamp_ms
+        The sample's event time.
     """
     fast = 1.0 - math.exp(-elapsed_ms / _LEVEL_MS)
     slow = 1.0 - math.exp(-elapsed_ms / _SLOW_MS)

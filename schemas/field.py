@@ -32,6 +32,7 @@ ALGORITHMS: Final[tuple[str, ...]] = get_args(Algorithm)
 """Index is the class label: HDE 0, AMST 1."""
 
 TimestampMs = Annotated[int, _meta("event time, UTC", "ms since epoch", ge=0, le=4_102_444_800_000)]
+TargetTimeMs = Annotated[int, _meta("time ahead of an event, UTC", "ms since epoch", ge=0, le=4_102_531_200_000)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=256, description="opaque identifier")]
 OptionalIdentifier = Annotated[str, Meta(max_length=256, description="opaque identifier, empty when unknown")]
 Tier = Annotated[int, _meta("network tier, 1 is best", "", ge=1, le=3)]

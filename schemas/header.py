@@ -23,6 +23,7 @@ ERROR_MESSAGE: Final = "dwcp-error-message"
 ERROR_TOPIC: Final = "dwcp-error-topic"
 ERROR_PARTITION: Final = "dwcp-error-partition"
 ERROR_OFFSET: Final = "dwcp-error-offset"
+ERROR: Final = (ERROR_REASON, ERROR_STAGE, ERROR_MESSAGE, ERROR_TOPIC, ERROR_PARTITION, ERROR_OFFSET)
 
 JSON: Final = b"application/json"
 

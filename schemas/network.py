@@ -16,6 +16,7 @@ from schemas.field import (
     Mbps,
     OptionalIdentifier,
     Ratio,
+    TargetTimeMs,
     Tier,
     TimestampMs,
     TransportType,
@@ -81,8 +82,8 @@ class Forecast(Struct, frozen=True, gc=False):
     peer_id: Identifier
     link_type: LinkType
     prediction_time: TimestampMs
-    target_time: TimestampMs
-    valid_until: TimestampMs
+    target_time: TargetTimeMs
+    valid_until: TargetTimeMs
     predicted_bandwidth_mbps: float
     predicted_latency_ms: float
     predicted_packet_loss: float

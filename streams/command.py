@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -82,14 +83,15 @@ def apply(as_json: bool, replication: int) -> None:
 @click.command()
 @_as_json
 def config(as_json: bool) -> None:
-    """Show every setting: its value now, its default and its meaning."""
+    """Show every setting: its value now (`*` where it is not the default), its default and its meaning."""
     rows = Settings.from_environment().table()
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows], indent=1))
         return
     width = max(len(row.name) for row in rows)
     for row in rows:
-        changed = "" if row.value in (row.default, row.default.removeprefix("kafka://")) else "  *"
+        unchanged = (row.default, row.default.removeprefix("kafka://"), str(Path(row.default).expanduser()))
+        changed = "" if row.value in unchanged else "  *"
         click.echo(f"{row.name:{width}}  {row.value}{changed}\n{'':{width}}  {row.meaning}; default {row.default!r}")
 
 

@@ -26,9 +26,7 @@ from schemas.topic import TOPICS
 from streams.settings import Settings
 
 PRODUCE: Final = 0
-FETCH: Final = 1
-OFFSET_COMMIT: Final = 8
-"""Kafka API keys, for `EmbeddedBroker.fail`."""
+"""A Kafka API key, for `EmbeddedBroker.fail`."""
 
 _PRODUCER: Final = 0
 _ERROR_BYTES: Final = 512

@@ -139,3 +139,17 @@ def reject_headers(record: Any, origin: bytes, error: RecordError, stage: str, t
     ]
     names = {name for name, _ in ours}
     return [(name, value) for name, value in record.headers if name not in names] + ours
+
+
+def reject_record(record: Any, headers: Headers, limit: int) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers of a reject; beyond `limit` bytes only what says where it was read and why.
+
+    A broker's limit is on compressed batches, so a record that was read may be larger
+    than any that can be written. It stays in its topic; the headers say at which offset.
+    """
+    size = len(record.key or b"") + len(record.value or b"")
+    size += sum(len(name.encode()) + len(value or b"") for name, value in headers)
+    if size <= limit:
+        return record.key, record.value, headers
+    ours = {header.ORIGIN, *header.ERROR}
+    return None, None, [(name, value) for name, value in headers if name in ours]

@@ -43,7 +43,9 @@ class Metrics:
         r = self.registry
         self.events_in = Counter("dwcp_events_in", "Records read", ["topic"], registry=r)
         self.events_out = Counter("dwcp_events_out", "Records handed to the producer", ["topic"], registry=r)
-        self.dead_letters = Counter("dwcp_dead_letters", "Records rejected", ["agent", "reason"], registry=r)
+        self.dead_letters = Counter(
+            "dwcp_dead_letters", "Records sent to the dead-letter topic", ["agent", "reason"], registry=r
+        )
         self.late = Counter("dwcp_late_records", "Records too late to be applied", ["agent"], registry=r)
         self.step_seconds = Histogram(
             "dwcp_step_seconds", "Time of one step", ["agent"], buckets=_STEP_BUCKETS_S, registry=r
@@ -54,7 +56,10 @@ class Metrics:
         self.pba_predictions = Counter("dwcp_pba_predictions", "Forecasts published", registry=r)
         self.pba_retrain = Counter("dwcp_pba_retrain", "Forecasting models retrained and promoted", registry=r)
         self.pba_latency_ms = Histogram(
-            "dwcp_pba_prediction_latency_ms", "Time of one forecast", buckets=_PBA_BUCKETS_MS, registry=r
+            "dwcp_pba_prediction_latency_ms",
+            "Time of one forecast, mean over a step",
+            buckets=_PBA_BUCKETS_MS,
+            registry=r,
         )
 
     def render(self) -> bytes:

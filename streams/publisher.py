@@ -39,6 +39,8 @@ class Publisher(Producer):
         await super().on_start()
         self._librdkafka = Librdkafka(producer_config(self.app.settings) | {"on_delivery": self._delivered})
         self._joiner = ThreadPoolExecutor(1, "publisher")
+        # A flush returns when nothing is queued; under steady load on a slow broker that would be never.
+        self._turn = asyncio.Lock()
 
     async def on_stop(self) -> None:
         """Deliver what is pending and disconnect."""
@@ -53,34 +55,47 @@ class Publisher(Producer):
     ) -> None:
         """Hand records to the producer; returns once all are in its queue.
 
-        Waits, without blocking the loop, while the queue is full: that is the
-        back-pressure that stops fetching when outputs are slow. Delivery is awaited by
-        `flush`; a record that cannot be delivered ends the process with exit code 70.
+        Waits, without blocking the loop, while the queue is full or a flush goes on: that
+        is the back-pressure that stops fetching when outputs are slow. Delivery is awaited
+        by `flush`; a record that cannot be delivered ends the process with exit code 70.
         """
         librdkafka = self._connected()
-        produce = librdkafka.produce
         row = 0
         while row < len(values):
-            try:
+            end = min(row + _SLICE, len(values))
+            async with self._turn:
+                row = self._produce(topic, keys, values, headers, row, end)
+            await asyncio.sleep(0 if row == end else _FULL_WAIT_S)
+            librdkafka.poll(0)
+            self._check()
+
+    def _produce(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+        row: int,
+        end: int,
+    ) -> int:
+        """Hand over rows `[row, end)`; returns the row it came to, before `end` when the queue is full."""
+        produce = self._connected().produce
+        try:
+            while row < end:
                 produce(topic, values[row], keys[row], headers=headers[row])
-            except BufferError:
-                await asyncio.sleep(_FULL_WAIT_S)
-                librdkafka.poll(0)
-                self._check()
-                continue
-            except KafkaException as exc:
-                die(InfraError(f"cannot publish to {topic}: {exc.args[0].str()}"))
-            row += 1
-            if row % _SLICE == 0:
-                await asyncio.sleep(0)
-        librdkafka.poll(0)
-        self._check()
+                row += 1
+        except BufferError:
+            pass
+        except KafkaException as exc:
+            die(InfraError(f"cannot publish to {topic}: {exc.args[0].str()}"))
+        return row
 
     async def flush(self) -> None:
-        """Wait until everything handed over is on the broker."""
+        """Wait until everything handed over is on the broker; nothing more is taken meanwhile."""
         await super().flush()
         if self._librdkafka is not None:
-            await asyncio.get_running_loop().run_in_executor(self._joiner, self._join)
+            async with self._turn:
+                await asyncio.get_running_loop().run_in_executor(self._joiner, self._join)
             self._check()
 
     def _join(self) -> None:

@@ -27,7 +27,7 @@ from schemas.codec import codec_of
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
 from schemas.topic import DEAD_LETTER, INPUTS, LATE, NETWORK_FORECAST, Topic
 from streams.chunk import Chunk, by_partition, fill
-from streams.envelope import Envelope, Headers, reject_headers
+from streams.envelope import Envelope, Headers, reject_headers, reject_record
 from streams.fatal import die
 from streams.metric import Gauges, Metrics
 from streams.offset import OffsetTracker
@@ -250,12 +250,15 @@ class Runner:
                 for record, r in zip(records, chosen, strict=True)
             ]
             name = self._settings.name_of(topic)
-            await self._publish(name, [r.key for r in records], [r.value for r in records], headers)
+            limit = 2 * self._settings.output_max_bytes
+            sent = [reject_record(record, own, limit) for record, own in zip(records, headers, strict=True)]
+            await self._publish(name, [k for k, _, _ in sent], [v for _, v, _ in sent], [h for _, _, h in sent])
             self._metrics.events_out.labels(name).inc(len(chosen))
-            for r in chosen:
-                self._metrics.dead_letters.labels(self.agent.name, r.error.reason).inc()
             if late:
                 self._metrics.late.labels(self.agent.name).inc(len(chosen))
+                continue
+            for r in chosen:
+                self._metrics.dead_letters.labels(self.agent.name, r.error.reason).inc()
 
     def _origins(self, chunk: Chunk) -> list[bytes]:
         topic, partition = chunk.tp.topic, chunk.tp.partition
@@ -283,10 +286,10 @@ def _kept(n: int, rejected: Sequence[Rejection]) -> NDArray[np.intp]:
 
 
 def _origin_header(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
-    """The origin a record carries; ours write it first."""
+    """The origin a record carries; ours write it first. None when it is not text: ids are made of it."""
     for name, value in headers:
         if name == header.ORIGIN:
-            return value
+            return value if value and value.isascii() else None
     return None
 
 

@@ -110,7 +110,7 @@ class Settings:
         _matching(re.compile(r"[A-Za-z0-9._-]{0,200}"), "up to 200 letters, digits, '.', '_' or '-'"),
     )  # fmt: skip
     web_host: str = _variable(
-        "DWCP_WEB_HOST", "127.0.0.1", "address that metrics, health and web API listen on",
+        "DWCP_WEB_HOST", "127.0.0.1", "address that the metrics and health pages listen on",
         _matching(re.compile(r"[A-Za-z0-9.:_-]+"), "a host name or address"),
     )  # fmt: skip
     web_port: int = _variable("DWCP_WEB_PORT", "6066", "port of the same", _number(int, 1, 65535, ""))

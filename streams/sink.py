@@ -40,7 +40,7 @@ class KafkaSink:
         try:
             self._bootstrap = Settings.from_environment({"BROKER_URL": broker_url}).bootstrap
         except ConfigError as exc:
-            raise ConfigError("broker", broker_url, exc.allowed) from None
+            raise ConfigError("--to", broker_url, exc.allowed) from None
         self._failure: KafkaError | None = None
         self._producer = Producer(
             {

@@ -8,6 +8,8 @@ A schedule is a JSON list of objects::
 
 `entity` is a node, a link (`node:peer`), a link type, a dataset (for delivery) or `*`.
 Times are seconds of event time after the start; `end_s` defaults to the end of the run.
+`magnitude` is above 0, in deviations for anomalies and a factor for drifts; `rate` is a share of
+the records, 0..0.2 (see `MAGNITUDE` and `RATE` for the defaults).
 Hosts are hit to the sample; links and encoders change by the minute, so their faults
 cover every minute they touch, and the truth says so.
 """
@@ -41,6 +43,8 @@ MAGNITUDE: Final = {"anomaly": 6.0, "link_capacity": 0.5, "hde_cost": 3.0, "cont
 """Defaults: anomalies in standard deviations of the metric, drifts as factors."""
 
 _HOUR_S: Final = 3600.0
+_LATEST_S: Final = 400 * 24 * _HOUR_S
+"""Beyond the longest run and the faults that outlast it."""
 
 RATE: Final = 0.001
 
@@ -140,6 +144,9 @@ class Schedule:
         types = {"anomaly": ANOMALY_TYPES, "drift": DRIFT_TYPES, "delivery": DELIVERY_TYPES}[fault.kind]
         if fault.type not in types:
             raise ConfigError("--faults", fault.type, f"types of {fault.kind}: {', '.join(types)}")
+        for name, time_s in (("start_s", fault.start_s), ("end_s", fault.end_s or 0.0)):
+            if not 0 <= time_s <= _LATEST_S:
+                raise ConfigError("--faults", time_s, f"{name} of a {fault.type}: 0..{_LATEST_S:.0f} s")
         if fault.end_s is not None and fault.end_s <= fault.start_s:
             raise ConfigError("--faults", fault.end_s, f"end_s of a {fault.type} must come after its start_s")
         if fault.rate is not None and not 0 <= fault.rate <= 0.2:
@@ -169,7 +176,9 @@ def read_faults(path: Path) -> list[Fault]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[Fault])
     except (OSError, msgspec.MsgspecError) as exc:
-        raise ConfigError("--faults", str(path), f"'none', 'random' or a JSON list of faults ({exc})") from exc
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        allowed = f"none, random or a file with a JSON list of faults ({reason})"
+        raise ConfigError("--faults", str(path), allowed) from exc
 
 
 def random_faults(rng: Generator, seconds: float, nodes: Sequence[str], links: Sequence[str]) -> list[Fault]:

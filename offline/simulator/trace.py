@@ -138,7 +138,7 @@ class Traces:
             except (OSError, ValueError, KeyError) as exc:
                 raise ConfigError("--traces", str(root), f"a folder of readable series; {use}: {exc!r}") from exc
         if not self.series:
-            raise ConfigError("--traces", str(root), "a folder with at least one of the documented series")
+            raise ConfigError("--traces", str(root), f"a folder with at least one of the series {__name__} lists")
         self._type = link_type
         self._link_start = rng.random(len(link_type))
         self._node_start = rng.random(nodes)

@@ -35,6 +35,7 @@ _ANY_BROKER = "127.0.0.1:9092"  # overridden: the demo brings its own
 _LINGER_MS = "15"
 _DRAIN_S = 60.0
 _REFRESH_S = 1.0
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LINE_S = 5.0
 
 
@@ -58,7 +59,7 @@ class _Fleet:
 @click.command()
 @click.option("--seconds", type=click.IntRange(min=1), help="Feed for so long, then end. Default: until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing else on stdout.")
-@click.option("--seed", default=1, show_default=True, help="Seed of the simulated fleet.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of the simulated fleet.")
 @click.option("--links", default=120, show_default=True, type=click.IntRange(min=1), help="Links in the fleet.")
 @click.option("--nodes", default=24, show_default=True, type=click.IntRange(min=2), help="Hosts in the fleet.")
 @click.option("--rate", default=8000, show_default=True, type=click.IntRange(min=1), help="Input events per second.")
@@ -66,7 +67,7 @@ class _Fleet:
     "--speed", default=600, show_default=True, type=click.IntRange(min=1), help="Event time per second, in s."
 )
 @click.option("--faults", default="random", show_default=True, help="Fault schedule: random, none or a JSON file.")
-@click.option("--web-port", type=click.IntRange(0, 65535), help="Port of metrics and web API; 0 picks a free one.")
+@click.option("--web-port", type=click.IntRange(0, 65535), help="Port of metrics and health; 0 picks a free one.")
 def demo(
     seconds: int | None,
     as_json: bool,
@@ -90,6 +91,8 @@ def demo(
     came 15 minutes later within seconds.
     """
     settings = Settings.from_environment({**os.environ, "BROKER_URL": _ANY_BROKER})
+    if faults not in ("random", "none") and not Path(faults).is_file():
+        raise ConfigError("--faults", faults, "random, none or a JSON file")
     port = _free_web_port(web_port, settings.web_port)
     fleet = _Fleet(seed, links, nodes, rate, speed, faults)
     work = Path(tempfile.mkdtemp(prefix="dwcp-demo-"))
@@ -113,7 +116,7 @@ def _free_web_port(asked: int | None, usual: int) -> int:
         require_free(usual, "--web-port")
     except ConfigError:
         port = free_port()
-        click.echo(f"port {usual} is taken; metrics and web API are on {port}", err=True)
+        click.echo(f"port {usual} is taken; metrics and health are on {port}", err=True)
         return port
     return usual
 
@@ -134,7 +137,9 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
     simulator = None
     try:
         with _interruptible() as interrupted:
-            wait_ready(worker, address, _READY_S)
+            wait_ready(worker, address, _READY_S, lambda: bool(interrupted))
+            if interrupted:
+                raise click.Abort
             simulator = Process("simulator", fleet.arguments(broker, truth), work / "simulator.log")
             started = time.monotonic()
             _watch(audit, [worker, simulator], seconds, interrupted, _addresses(broker, address, work), quiet)
@@ -161,9 +166,9 @@ def _truth(path: Path) -> list[Fault]:
 
 @contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of raising, so that everything stops in order."""
+    """Collect the signals that mean stop instead of raising, so that everything stops in order."""
     caught: list[int] = []
-    before = {s: signal.signal(s, lambda n, _: caught.append(n)) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, lambda n, _: caught.append(n)) for s in _STOP_SIGNALS}
     try:
         yield caught
     finally:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from schemas.error import ConfigError, DwcpError, InfraError
@@ -72,8 +72,8 @@ class _ChildError(DwcpError):
         super().__init__(f"the {process.name} ended with exit code {code}; log {process.log}:\n  {last}")
 
 
-def wait_ready(worker: Process, address: str, timeout_s: float) -> None:
-    """Wait until the worker says that it is ready.
+def wait_ready(worker: Process, address: str, timeout_s: float, stopped: Callable[[], bool]) -> None:
+    """Wait until the worker says that it is ready, or until `stopped`.
 
     Raises
     ------
@@ -82,6 +82,8 @@ def wait_ready(worker: Process, address: str, timeout_s: float) -> None:
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
+        if stopped():
+            return
         worker.check()
         try:
             with urllib.request.urlopen(f"{address}/health/ready", timeout=2) as response:

@@ -9,9 +9,10 @@ import pytest
 
 from online_models.network import NetworkState
 from schemas.batch import Result
-from schemas.network import HORIZON_MS, TARGETS, NetworkSample
+from schemas.codec import codec_of
+from schemas.network import HORIZON_MS, TARGETS, Forecast, NetworkSample
 from schemas.topic import NETWORK_FORECAST, NETWORK_SCORE
-from tests.online_models.stream import MINUTE_MS, START_MS, network_stream, sample, samples_of
+from tests.online_models.stream import MINUTE_MS, START_MS, lines, network_stream, sample, samples_of
 
 
 def _run(records: list[NetworkSample]) -> Result:
@@ -34,6 +35,13 @@ def test_before_any_score_a_forecast_lies_between_sample_and_average_in_a_wide_i
     assert (width > 300.0).all()
     assert list(forecast["confidence"]) == [0.5] * 3
     assert list(forecast["amst_action"]) == ["skip"] * 3
+
+
+def test_a_forecast_from_the_last_time_allowed_is_valid() -> None:
+    forecast = _run([sample(4_102_444_800_000)]).outputs[NETWORK_FORECAST]
+    records, rejected = codec_of(Forecast).decode(lines(NETWORK_FORECAST, forecast))
+    assert not rejected
+    assert records[0].target_time == 4_102_444_800_000 + HORIZON_MS
 
 
 @pytest.mark.parametrize(("period_ms", "offset_ms"), [(60_000, 0), (60_000, 29_000), (5_000, 0), (300_000, -30_000)])

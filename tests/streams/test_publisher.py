@@ -21,7 +21,7 @@ from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
 
 async def main():
-    settings = Settings.from_environment({{"BROKER_URL": "{address}", "DWCP_DELIVERY_TIMEOUT_S": "1"}})
+    settings = Settings.from_environment({{"BROKER_URL": "{address}", "DWCP_DELIVERY_TIMEOUT_S": "{timeout_s}"}})
     app = Application(settings, ingest.agents)
     producer = app.producer
     await producer.start()
@@ -33,8 +33,8 @@ print("done")
 """
 
 
-def run(address: str, body: str) -> subprocess.CompletedProcess[str]:
-    program = PROGRAM.format(address=address, body=body)
+def run(address: str, body: str, timeout_s: int = 1) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(address=address, body=body, timeout_s=timeout_s)
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -63,6 +63,25 @@ def test_after_a_flush_every_record_is_on_the_broker_and_a_key_on_one_partition(
         consumer.close()
     assert len(seen) == 10
     assert all(len(p) == 1 for p in seen.values())
+
+
+def test_a_flush_ends_while_others_go_on_publishing() -> None:
+    body = f"""
+    async def publish():
+        while True:
+            await producer.publish("{NETWORK_KEYED.name}", [b"k"] * 10, [b"x"] * 10, [[]] * 10)
+            await asyncio.sleep(0.005)
+
+    publishing = asyncio.create_task(publish())
+    await asyncio.sleep(0.3)
+    async with asyncio.timeout(10):
+        await producer.flush()
+    publishing.cancel()
+    """
+    with EmbeddedBroker() as broker:
+        broker.delay(100)
+        done = run(broker.address, body, timeout_s=30)
+    assert done.stdout == "done\n", done.stderr
 
 
 def refuse(broker: EmbeddedBroker) -> None:

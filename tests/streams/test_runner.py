@@ -182,6 +182,26 @@ def test_a_keyed_record_without_origin_is_its_own_origin() -> None:
     assert b.out[SYSTEM_SCORE.name][0][2][header.ORIGIN] == b"%s/0/4" % SYSTEM_KEYED.name.encode()
 
 
+def test_an_origin_that_is_no_text_is_not_taken() -> None:
+    b = Bench()
+    chunk = b.chunk(4, [value(10)])
+    chunk.records[0].headers = ((header.ORIGIN, b"\xff"),)
+    b.process(chunk)
+    assert b.out[SYSTEM_SCORE.name][0][2][header.ORIGIN] == b"%s/0/4" % SYSTEM_KEYED.name.encode()
+
+
+def test_a_reject_too_large_to_be_written_says_where_it_is() -> None:
+    b = Bench(DWCP_OUTPUT_MAX_BYTES="1024")
+    chunk = b.chunk(0, [b"{" * 3000, b"[", b"{"])
+    chunk.records[1].headers = (("theirs", b"x" * 3000),)
+    b.process(chunk)
+    large, headed, small = b.out[DEAD_LETTER.name]
+    assert [v for _, v, _ in (large, headed, small)] == [None, None, b"{"]
+    assert large[2][header.ERROR_REASON] == b"malformed"
+    assert (large[2][header.ERROR_OFFSET], headed[2][header.ERROR_OFFSET]) == (b"0", b"1")
+    assert "theirs" not in headed[2]
+
+
 def test_counts() -> None:
     b = Bench()
     b.process(b.chunk(0, [b"{", value(10), value(3)]))
