@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from online_models.encoding import Category, bucket_codes
 from online_models.oracle import FORMULA, history, utilities
+from schemas.compression import FEATURES, CompressionTelemetry
+from schemas.constraint import checks_of
 from schemas.field import LINK_TYPES, PAYLOAD_TYPES
 
 REGIONS: Final = 8
@@ -42,18 +44,7 @@ _PLAIN: Final = (
     "repetition_score",
     "hde_delta_hit_rate",
 )
-_NULLABLE: Final = (
-    "entropy_estimate",
-    "repetition_score",
-    "hde_compression_ratio",
-    "hde_delta_hit_rate",
-    "hde_latency_ms",
-    "hde_cpu_usage",
-    "amst_stream_count",
-    "amst_transfer_rate_mbps",
-    "amst_latency_ms",
-    "amst_cpu_usage",
-)
+_NULLABLE: Final = tuple(c.field for c in checks_of(CompressionTelemetry) if c.nullable and c.field in FEATURES)
 
 INPUTS: Final = (
     *(f"log1p_{name}" for name in _LOGGED),
