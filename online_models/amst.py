@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 STREAMS: Final = (2, 256)
 BUFFER_BYTES: Final = (16_384, 1_048_576)
@@ -95,24 +93,3 @@ def decide(
     if confidence >= 0.7 and _changed(streams, current_streams, 0.2):
         return ADJUST
     return HOLD
-
-
-@njit(cache=True)
-def transport_many(
-    bandwidth_mbps: NDArray[np.float64],
-    latency_ms: NDArray[np.float64],
-    packet_loss: NDArray[np.float64],
-    jitter_ms: NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """`transport` of many links, `[n, 5]`."""
-    out = np.empty((len(bandwidth_mbps), 5), np.int64)
-    for i in range(len(bandwidth_mbps)):
-        streams, buffer, chunk, pacing, window = transport(
-            bandwidth_mbps[i], latency_ms[i], packet_loss[i], jitter_ms[i]
-        )
-        out[i, 0] = streams
-        out[i, 1] = buffer
-        out[i, 2] = chunk
-        out[i, 3] = pacing
-        out[i, 4] = window
-    return out

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from online_models.amst import ACTIONS, REASONS, decide, transport, transport_many
+from online_models.amst import ACTIONS, REASONS, decide, transport
 from schemas.network import Forecast
 
 RATE = st.floats(0.0, 1e7)
@@ -60,13 +59,6 @@ def test_parameters_at_the_edges(bandwidth: float, latency: float, loss: float) 
 )
 def test_streams_of_worked_examples(bandwidth: float, latency: float, loss: float, streams: int) -> None:
     assert transport(float(bandwidth), float(latency), float(loss), 0.0)[0] == streams
-
-
-def test_many_links_at_once_agree_with_one() -> None:
-    rng = np.random.default_rng(0)
-    conditions = rng.uniform(0, (5000, 300, 0.1, 20), size=(200, 4))
-    found = transport_many(*np.ascontiguousarray(conditions.T))
-    assert [tuple(row) for row in found.tolist()] == [transport(*row) for row in conditions.tolist()]
 
 
 @pytest.mark.parametrize(
