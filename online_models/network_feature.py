@@ -136,7 +136,7 @@ def write_features(
     out[11] = (tx + rx) / (target[0] * 1e6 + 1.0)
     out[12] = 0.4 * target[2] + 0.3 * queue / 100.0 + 0.3 * retransmits / 100.0
     at = 13
-    for span in (3, 5, 10):
+    for span in _SPANS:
         for m in range(4):
             out[at] = rolling_mean(window, count, span, m)
             at += 1

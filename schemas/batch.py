@@ -17,6 +17,17 @@ Columns = dict[str, Column]
 """Equal-length arrays by field name: float64 (missing = NaN), int64, bool or object (str)."""
 
 
+def object_column(values: Sequence[Any]) -> Column:
+    """A column of Python objects, `[n]`; numpy would make text or matrices of some lists.
+
+    >>> object_column(["a", None]).tolist()
+    ['a', None]
+    """
+    column = np.empty(len(values), np.object_)
+    column[:] = values
+    return column
+
+
 @dataclass(slots=True)
 class Batch:
     """The decodable records of one chunk of one partition, as columns.

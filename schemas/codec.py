@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from schemas.batch import Columns, Rejection
+from schemas.batch import Columns, Rejection, object_column
 from schemas.error import DecodeError, ValidationError
 
 R = TypeVar("R", bound=Struct)
@@ -85,15 +85,10 @@ class Codec(Generic[R]):
 
     def columns(self, records: Sequence[R]) -> Columns:
         """Columns of decoded records, one array of shape `[n]` per field."""
-        n = len(records)
         table: Columns = {}
         for name, get, dtype in self._columns:
-            if dtype is np.object_:
-                column = np.empty(n, np.object_)
-                column[:] = [get(r) for r in records]
-            else:
-                column = np.array([get(r) for r in records], dtype)
-            table[name] = column
+            values = [get(r) for r in records]
+            table[name] = object_column(values) if dtype is np.object_ else np.array(values, dtype)
         return table
 
     def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:

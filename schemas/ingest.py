@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import Batch, Columns, Output, Rejection, Result
+from schemas.batch import Batch, Columns, Output, Rejection, Result, object_column
 from schemas.compression import FEATURES
 from schemas.constraint import Check, checks_of
 from schemas.error import ValidationError
@@ -174,9 +174,7 @@ class SystemIngest(_Ingest):
 
 
 def _strings(column: NDArray[Any]) -> NDArray[Any]:
-    out = np.empty(len(column), np.object_)
-    out[:] = [v if type(v) is str else str(v) for v in column]
-    return out
+    return object_column([v if type(v) is str else str(v) for v in column])
 
 
 def _lookup(
@@ -190,6 +188,4 @@ def _lookup(
             values[row] = next(iter(table.values()))
     if all(isinstance(v, int) for v in values):
         return np.array(values, np.int64)
-    out = np.empty(len(values), np.object_)
-    out[:] = values
-    return out
+    return object_column(values)

@@ -9,6 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from offline.simulator.cycle import REGIONS
+from schemas.batch import object_column
 from schemas.field import LINK_TYPES
 
 F64 = NDArray[np.float64]
@@ -41,7 +42,7 @@ class Topology:
     """
 
     def __init__(self, rng: Generator, links: int, nodes: int) -> None:
-        self.node_id = _names([f"node-{i:03d}" for i in range(nodes)])
+        self.node_id = object_column([f"node-{i:03d}" for i in range(nodes)])
         self.node_region: I64 = np.arange(nodes) % len(_REGION_NAMES)
         self.node_utc_offset_h: F64 = np.array(list(REGIONS.values()))[self.node_region]
         self.node_dialect: I64 = np.array(DIALECTS)[np.arange(nodes) % len(DIALECTS)]
@@ -54,9 +55,11 @@ class Topology:
         self.transport: I64 = rng.choice(3, links, p=[0.7, 0.1, 0.2])
         self.mode: I64 = rng.choice(3, links, p=[0.7, 0.2, 0.1])
         self.link_node = self.node_id[self.sender]
-        self.link_peer = _names(self._peers(rng))
-        self.link_region = _names([_REGION_NAMES[r] for r in self.node_region[self.sender]])
-        self.link_az = _names([f"{r}-{'abc'[s % 3]}" for r, s in zip(self.link_region, self.sender, strict=True)])
+        self.link_peer = object_column(self._peers(rng))
+        self.link_region = object_column([_REGION_NAMES[r] for r in self.node_region[self.sender]])
+        self.link_az = object_column(
+            [f"{r}-{'abc'[s % 3]}" for r, s in zip(self.link_region, self.sender, strict=True)]
+        )
         self.link_utc_offset_h: F64 = self.node_utc_offset_h[self.sender]
         self.link_dialect: I64 = self.node_dialect[self.sender]
         self.link_id = [f"{n}:{p}" for n, p in zip(self.link_node, self.link_peer, strict=True)]
@@ -75,9 +78,3 @@ class Topology:
             taken.add((sender, peer))
             peers.append(peer)
         return peers
-
-
-def _names(values: list[str]) -> Names:
-    column = np.empty(len(values), np.object_)
-    column[:] = values
-    return column

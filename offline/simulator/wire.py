@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -15,12 +14,12 @@ from offline.simulator.history import AMST, HDE
 from offline.simulator.probe import Sample
 from offline.simulator.topology import ALIAS, INTEGER, SHORT, Topology
 from offline.simulator.transfer import Transfers, naive_uses_hde
+from schemas.batch import object_column
+from schemas.codec import codec_of
 from schemas.field import ALGORITHMS, DWCP_MODES, LINK_TYPES, PAYLOAD_TYPES, TRANSPORT_TYPES
 from schemas.raw import RawCompressionTelemetry, RawSystemMetrics
 
 I64 = NDArray[np.int64]
-
-_encoder = msgspec.json.Encoder()
 
 _LINK_ALIASES = ("datacenter", *LINK_TYPES[1:])
 _TIERS = ("Premium", "Standard", "Economy")
@@ -103,10 +102,10 @@ def compression_values(topology: Topology, bank: Bank, t: Transfers, serial: int
     hidden_hde, hidden_amst = ~(t.shadow | uses_hde), ~(t.shadow | ~uses_hde)
     numbers = range(serial, serial + n)
     columns: dict[str, Any] = {
-        "event_id": _column([f"tx-{i:010d}" for i in numbers]),
-        "request_id": _column([f"req-{i:010d}" for i in numbers]),
-        "session_id": _column([f"ses-{i // 64:08d}" for i in numbers]),
-        "vm_id": _column([f"vm-{row:05x}" for row in (t.row * 4096 + link).tolist()]),
+        "event_id": object_column([f"tx-{i:010d}" for i in numbers]),
+        "request_id": object_column([f"req-{i:010d}" for i in numbers]),
+        "session_id": object_column([f"ses-{i // 64:08d}" for i in numbers]),
+        "vm_id": object_column([f"vm-{row:05x}" for row in (t.row * 4096 + link).tolist()]),
         "timestamp": t.start_ms.astype(np.int64),
         "node_id": topology.link_node[link],
         "peer_id": topology.link_peer[link],
@@ -125,7 +124,7 @@ def compression_values(topology: Topology, bank: Bank, t: Transfers, serial: int
         "hde_delta_hit_rate": t.history[:, HDE, 1],
         "hde_latency_ms": t.history[:, HDE, 2],
         "hde_cpu_usage": t.history[:, HDE, 3],
-        "amst_stream_count": _nullable_int(t.history[:, AMST, 0]),
+        "amst_stream_count": np.round(t.history[:, AMST, 0]),
         "amst_transfer_rate_mbps": t.history[:, AMST, 1],
         "amst_latency_ms": t.history[:, AMST, 2],
         "amst_cpu_usage": t.history[:, AMST, 3],
@@ -194,16 +193,9 @@ def _by_dialect(dialects: I64, columns: Mapping[str, Any], say: _Dialect) -> lis
     for dialect in np.unique(dialects).tolist():
         rows = np.flatnonzero(dialects == dialect)
         record, said = say(dialect, {name: column[rows] for name, column in columns.items()})
-        for row, line in zip(rows.tolist(), _encode(record, said), strict=True):
+        for row, line in zip(rows.tolist(), codec_of(record).encode(said), strict=True):
             values[row] = line
     return values
-
-
-def _encode(record: type[Struct], columns: Mapping[str, Any]) -> list[bytes]:
-    """One JSON document per row; NaN becomes null."""
-    lists = [columns[name].tolist() for name in record.__struct_fields__]
-    lines = _encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)])
-    return lines.split(b"\n")[:-1]
 
 
 def _rounded(column: Any, decimals: int) -> Any:
@@ -211,16 +203,5 @@ def _rounded(column: Any, decimals: int) -> Any:
     return np.round(column, decimals) if column.dtype == np.float64 else column
 
 
-def _nullable_int(column: NDArray[np.float64]) -> NDArray[Any]:
-    """Whole numbers as int objects, None where NaN."""
-    return _column([None if value != value else round(value) for value in column.tolist()])
-
-
 def _words(words: Sequence[str]) -> NDArray[Any]:
-    return _column(list(words))
-
-
-def _column(values: list[Any]) -> NDArray[Any]:
-    column = np.empty(len(values), np.object_)
-    column[:] = values
-    return column
+    return object_column(words)
