@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from schemas.error import ConfigError, InfraError
 from schemas.topic import INPUTS, KEYED, TOPICS
@@ -49,11 +50,18 @@ def check_port(host: str, port: int) -> None:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as exc:
         raise ConfigError("DWCP_WEB_HOST", host, f"an address of this machine ({exc.strerror})") from exc
-    for family, kind, _, _, address in addresses:
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as exc:
-                allowed = f"a port that is free on {host} ({exc.strerror}): stop what listens there, or choose another"
-                raise ConfigError("DWCP_WEB_PORT", port, allowed) from exc
+    for family, _, _, _, address in addresses:
+        if reason := bind_refusal(address, family):
+            allowed = f"a port that is free on {host} ({reason}): stop what listens there, or choose another"
+            raise ConfigError("DWCP_WEB_PORT", port, allowed)
+
+
+def bind_refusal(address: Any, family: socket.AddressFamily = socket.AF_INET) -> str | None:
+    """Why a TCP address cannot be listened on; None when it can."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as exc:
+            return exc.strerror or str(exc)
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from schemas.error import ConfigError, DwcpError, InfraError
 from schemas.topic import COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW
 from streams.settings import Settings
 from streams.sink import KafkaSink
+from streams.stop import stoppable
 
 ENDLESS_S: Final = 30 * 86_400.0
 """How much event time a broker is fed when nobody says: 30 days."""
@@ -129,7 +129,7 @@ def _run(
         names = {t.dataset: settings.name_of(t) for t in (NETWORK_RAW, COMPRESSION_RAW, SYSTEM_RAW)}
     fleet = Fleet(plan, bank, names)
     sink = Recording(out) if out is not None else KafkaSink(str(broker))
-    with _stoppable() as stopped, _progress(plan, quiet) as progress, _closing(sink):
+    with stoppable() as stopped, _progress(plan, quiet) as progress, _closing(sink):
         send = partial(record, fleet, sink) if out is not None else partial(feed, fleet, sink, pace)
         sent = send(stopped, progress)
         interrupted = stopped()
@@ -230,24 +230,6 @@ def _closing(sink: Sink) -> Iterator[None]:
             sink.close()
         raise
     sink.close()
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM end the run in order; a second one ends it at once."""
-    caught: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

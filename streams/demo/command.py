@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from streams.demo.score import Fault, score_faults
 from streams.demo.view import Rates, closing, line, screen
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
+from streams.stop import stoppable
 
 _READY_S = 90.0
 # The embedded broker answers a fetch with one batch per partition, so few partitions
@@ -35,7 +35,6 @@ _ANY_BROKER = "127.0.0.1:9092"  # overridden: the demo brings its own
 _LINGER_MS = "15"
 _DRAIN_S = 60.0
 _REFRESH_S = 1.0
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LINE_S = 5.0
 
 
@@ -136,13 +135,13 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
     worker = Process("worker", ["faust", "-A", "app", "worker"], work / "worker.log", environment)
     simulator = None
     try:
-        with _interruptible() as interrupted:
-            wait_ready(worker, address, _READY_S, lambda: bool(interrupted))
-            if interrupted:
+        with stoppable() as stopped:
+            wait_ready(worker, address, _READY_S, stopped)
+            if stopped():
                 raise click.Abort
             simulator = Process("simulator", fleet.arguments(broker, truth), work / "simulator.log")
             started = time.monotonic()
-            _watch(audit, [worker, simulator], seconds, interrupted, _addresses(broker, address, work), quiet)
+            _watch(audit, [worker, simulator], seconds, stopped, _addresses(broker, address, work), quiet)
         simulator.stop()
         fed_s = time.monotonic() - started
         lost = audit.drain(_DRAIN_S)
@@ -164,20 +163,13 @@ def _truth(path: Path) -> list[Fault]:
     return msgspec.json.Decoder(Fault).decode_lines(path.read_bytes()) if path.exists() else []
 
 
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect the signals that mean stop instead of raising, so that everything stops in order."""
-    caught: list[int] = []
-    before = {s: signal.signal(s, lambda n, _: caught.append(n)) for s in _STOP_SIGNALS}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _watch(
-    audit: Audit, processes: list[Process], seconds: int | None, interrupted: list[int], addresses: str, quiet: bool
+    audit: Audit,
+    processes: list[Process],
+    seconds: int | None,
+    stopped: Callable[[], bool],
+    addresses: str,
+    quiet: bool,
 ) -> None:
     started = last = time.monotonic()
     rates = Rates()
@@ -186,7 +178,7 @@ def _watch(
     with Live(console=console, screen=full_screen, auto_refresh=False) if full_screen else _nothing() as live:
         if live is None:
             click.echo(addresses, err=True)
-        while not interrupted and (seconds is None or time.monotonic() - started < seconds):
+        while not stopped() and (seconds is None or time.monotonic() - started < seconds):
             audit.poll(0.1)
             for process in processes:
                 process.check()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from schemas.error import ConfigError, DwcpError, InfraError
+from streams.preflight import bind_refusal
 
 _STOP_S = 20.0
 
@@ -111,9 +112,5 @@ def require_free(port: int, option: str) -> None:
     ConfigError
         Naming the option and what to do.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as exc:
-            raise ConfigError(option, port, f"the port must be free ({exc.strerror}); 0 picks a free one") from exc
+    if reason := bind_refusal(("127.0.0.1", port)):
+        raise ConfigError(option, port, f"the port must be free ({reason}); 0 picks a free one")
