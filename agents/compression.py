@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from online_models.compression import CompressionState
 from schemas.topic import COMPRESSION_KEYED, COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT
-from streams.runner import declare
+from streams.agent import declare
 
 agent = declare(
     "compression",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from schemas.ingest import CompressionIngest, NetworkIngest, SystemIngest
 from schemas.topic import COMPRESSION_KEYED, COMPRESSION_RAW, NETWORK_KEYED, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW
-from streams.runner import declare
+from streams.agent import declare
 
 agents = (
     declare("network-ingest", source=NETWORK_RAW, state=NetworkIngest, publishes=(NETWORK_KEYED,)),

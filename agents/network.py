@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from online_models.network import NetworkState
 from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_KEYED, NETWORK_SCORE
-from streams.runner import declare
+from streams.agent import declare
 
 agent = declare(
     "network",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from online_models.system import SystemState
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_KEYED, SYSTEM_SCORE
-from streams.runner import declare
+from streams.agent import declare
 
 agent = declare(
     "system",

@@ -12,11 +12,12 @@ from faust.types import TP
 from yarl import URL
 
 from schemas.error import ConfigError, DwcpError, InfraError
+from streams.agent import Agent, agents_by_name
 from streams.chunk import ChunkSchema
 from streams.fatal import die
 from streams.metric import Metrics, StateGauges, TopicGauges
 from streams.preflight import check_broker, check_port
-from streams.runner import Agent, Runner, agents_by_name
+from streams.runner import Runner
 from streams.settings import Settings
 from streams.web import add_pages
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, Protocol
@@ -25,7 +25,8 @@ from schemas import header
 from schemas.batch import Batch, Rejection, Result
 from schemas.codec import codec_of
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
-from schemas.topic import DEAD_LETTER, INPUTS, LATE, NETWORK_FORECAST, Topic
+from schemas.topic import DEAD_LETTER, INPUTS, LATE, NETWORK_FORECAST
+from streams.agent import Agent, State
 from streams.chunk import Chunk, by_partition, fill
 from streams.envelope import Envelope, Headers, reject_headers, reject_record
 from streams.fatal import die
@@ -36,47 +37,6 @@ from streams.settings import Settings
 _log = logging.getLogger(__name__)
 
 _HEADER_OVERHEAD_BYTES: Final = 512
-
-
-class State(Protocol):
-    """What an agent keeps per partition, and the pure step it applies."""
-
-    def step(self, batch: Batch) -> Result:
-        """Apply a batch: the records it yields, and the rows it rejects."""
-        ...
-
-    def gauges(self) -> Gauges:
-        """What the state says of itself: by name, numerator and denominator."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """What an agent reads, the step it applies, and what it publishes."""
-
-    name: str
-    source: Topic
-    state: type[State]
-    publishes: tuple[Topic, ...]
-
-    def warm(self) -> None:
-        """Compile what the step needs, where the state knows how."""
-        warm = getattr(self.state, "warm", None)
-        if warm is not None:
-            warm()
-
-
-def declare(name: str, *, source: Topic, state: type[State], publishes: tuple[Topic, ...]) -> Agent:
-    """An agent: one guarded loop with one state per partition of its source.
-
-    Raises
-    ------
-    TypeError
-        When the source has no record type to decode.
-    """
-    if source.record is None:
-        raise TypeError(f"agent {name!r} cannot read {source.name}: it has no record type")
-    return Agent(name, source, state, publishes)
 
 
 class Publish(Protocol):
@@ -291,17 +251,3 @@ def _origin_header(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
         if name == header.ORIGIN:
             return value if value and value.isascii() else None
     return None
-
-
-def agents_by_name(agents: Sequence[Agent]) -> Mapping[str, Agent]:
-    """Agents by name.
-
-    Raises
-    ------
-    ValueError
-        When two have one name or read one topic.
-    """
-    by_name = {agent.name: agent for agent in agents}
-    if len(by_name) < len(agents) or len({agent.source for agent in agents}) < len(agents):
-        raise ValueError("two agents have the same name or read the same topic")
-    return by_name

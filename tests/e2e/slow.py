@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from schemas.batch import Batch, Result
 from schemas.topic import NETWORK_RAW
+from streams.agent import declare
 from streams.application import application
-from streams.runner import declare
 
 STEP_S = 0.03
 

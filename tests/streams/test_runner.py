@@ -18,10 +18,11 @@ from schemas import header
 from schemas.batch import Batch, Output, Rejection, Result
 from schemas.error import LateRecord, ValidationError
 from schemas.topic import DEAD_LETTER, LATE, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW, SYSTEM_SCORE
+from streams.agent import agents_by_name, declare
 from streams.chunk import Chunk
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
-from streams.runner import Runner, agents_by_name, declare
+from streams.runner import Runner
 from streams.settings import Settings
 
 
