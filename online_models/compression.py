@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 from numba import njit
@@ -20,10 +21,10 @@ from online_models.drift import DriftMonitor, alerts
 from online_models.heuristic import CONFIDENCE, heuristic
 from online_models.logistic import Logistic, learn, probability
 from online_models.oracle import FORMULA, NONE, OUTCOME, SOURCES, Label, label_of
-from online_models.recent import RecentSet
+from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import compression_batch
 from online_models.selector_feature import INPUTS, selector_inputs
-from online_models.slot import SlotTable
+from online_models.slot import row_dtype
 from schemas.batch import Batch, Output, Result
 from schemas.field import ALGORITHMS
 from schemas.topic import COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT, Topic
@@ -44,7 +45,10 @@ _ALGORITHM: Final = np.array(ALGORITHMS, object)
 _SOURCE: Final = np.array(SOURCES, object)
 _REASON: Final = np.array(REASONS, object)
 
-_LINK: Final = np.dtype([("clock", "i8"), ("count", "i8")])
+_SAME_MS: Final = 8
+
+_LINK: Final = row_dtype(("clock", "i8"), ("count", "i8"), ("events", "i8"), ("event", "u4", (_SAME_MS,)))
+"""One link's state; `event` holds digests of the newest of the `events` transfers at the clock's millisecond."""
 
 DECISION: Final = np.dtype(
     [
@@ -59,7 +63,7 @@ DECISION: Final = np.dtype(
 """What was decided for a row; `wrong` is the model's own error, where it was scored."""
 
 
-class CompressionState:
+class CompressionState(PartitionState):
     """One partition's selector.
 
     Parameters
@@ -68,13 +72,13 @@ class CompressionState:
         How far behind its link's clock a transfer may be and still be answered.
     ready_after
         Labels to learn before the model answers instead of the heuristic.
+    idle_ms
+        How long a silent link is remembered.
     """
 
-    def __init__(self, lateness_ms: int = LATENESS_MS, ready_after: int = READY_AFTER) -> None:
+    def __init__(self, lateness_ms: int = LATENESS_MS, ready_after: int = READY_AFTER, idle_ms: int = IDLE_MS) -> None:
         self._lateness_ms = lateness_ms
         self._ready_after = ready_after
-        self._links = SlotTable(_LINK)
-        self._recent = RecentSet()
         self.model = Logistic(INPUTS)
         self._learned = np.zeros(1, np.int64)
         self._drift = DriftMonitor(MODEL_NAME, "error", MODEL_VERSION)
@@ -83,27 +87,43 @@ class CompressionState:
         self._right = np.zeros(3, np.int64)
         self._regret = np.zeros(2)
         self._fallback = np.zeros(3, np.int64)
+        shared = {
+            "model": self.model.state,
+            "intercept": self.model.intercept,
+            "learned": self._learned,
+            "drift": self._drift.memory,
+            "seen": self._seen,
+            "class": self._class,
+            "right": self._right,
+            "regret": self._regret,
+            "fallback": self._fallback,
+        }
+        super().__init__(_LINK, shared, idle_ms)
 
-    def step(self, batch: Batch) -> Result:
+    def restored(self) -> None:
+        """Rebuild the drift detector."""
+        self._drift.rebuild()
+
+    def apply(self, batch: Batch) -> Result:
         """A prediction for every transfer that is not late, and a label where one can be told."""
         columns = batch.columns
         n = len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
         label = label_of(columns)
         rule = heuristic(columns)
-        slot = self._links.index(batch.key)
-        repeated = self._recent.add_many(zip(batch.key, columns["event_id"].tolist(), strict=True))
+        slot = self._table.index(batch.key)
+        event = np.array([crc32(event_id.encode()) for event_id in columns["event_id"].tolist()], np.uint32)
         kind = np.empty(n, np.int64)
         clock = np.empty(n, np.int64)
         decision = np.zeros(n, DECISION)
         _step(
-            self._links.rows,
+            self._table.rows,
             self.model.state,
             self.model.intercept,
             self._learned,
             slot,
             timestamp,
-            repeated,
+            event,
             selector_inputs(columns),
             label.label,
             label.source,
@@ -141,13 +161,15 @@ class CompressionState:
             np.count_nonzero(~decision["wrong"][scored]),
             np.count_nonzero(rule[scored] == truth),
         ]
-        self._regret += [margin[made != truth].sum(), margin[rule[scored] != truth].sum()]
+        for k, wrong in enumerate((made != truth, rule[scored] != truth)):
+            # In row order, one by one: numpy's sum would depend on how the stream was cut.
+            self._regret[k] = np.add.accumulate(np.append(self._regret[k], margin[wrong]))[-1]
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Prequential accuracy of what was published, beside its bars, and regret (share of utility lost)."""
         scored = float(self._class.sum())
         return {
-            "selector_links": (float(len(self._links)), None),
+            "selector_links": (float(len(self)), None),
             "selector_transfers": (float(self._seen.sum()), None),
             "selector_duplicates": (float(self._seen[DUPLICATE]), None),
             "selector_reordered": (float(self._seen[REORDERED]), None),
@@ -180,7 +202,7 @@ def _step(
     learned: NDArray[Any],
     slot: NDArray[Any],
     timestamp: NDArray[Any],
-    repeated: NDArray[Any],
+    event: NDArray[Any],
     x: NDArray[Any],
     label: NDArray[Any],
     source: NDArray[Any],
@@ -197,9 +219,7 @@ def _step(
         kind[i] = arrival(link.count > 0, link.clock, timestamp[i], lateness_ms)
         if kind[i] == LATE:
             continue
-        if repeated[i]:
-            kind[i] = DUPLICATE
-        elif kind[i] == DUPLICATE:  # another transfer in the same millisecond
+        if kind[i] == DUPLICATE and not _is_known(link, event[i]):  # another transfer in the same millisecond
             kind[i] = FRESH
         made = decision[i]
         made.probability = probability(state, intercept, x[i])
@@ -215,6 +235,10 @@ def _step(
             made.confidence = CONFIDENCE
         if kind[i] != FRESH:
             continue
+        if timestamp[i] > link.clock:
+            link.events = 0
+        link.event[link.events % _SAME_MS] = event[i]
+        link.events += 1
         link.clock = timestamp[i]
         link.count += 1
         if label[i] == NONE:
@@ -223,6 +247,14 @@ def _step(
         made.wrong = made.scored and voted != label[i]
         learn(state, intercept, x[i], label[i], 1.0 if made.scored else HISTORY_WEIGHT)
         learned[0] += 1
+
+
+@njit(cache=True)
+def _is_known(link: Any, event: int) -> bool:
+    known = False
+    for k in range(min(link.events, _SAME_MS)):
+        known = known or link.event[k] == event
+    return known
 
 
 def _labels(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], label: Label) -> Output:

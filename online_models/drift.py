@@ -9,7 +9,6 @@ bound's range term (made for single values in 0..1) would drown every shift.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +21,11 @@ from schemas.batch import Batch, Output
 BLOCK: Final = 32
 """Observations per block, unless a monitor says otherwise."""
 
-_BLOCKS: Final = 4096
-"""Blocks kept to say what changed, some hundred thousand observations."""
+_BLOCKS: Final = 2048
+"""Blocks remembered at most; beyond that the older half is forgotten."""
+
+MEMORY: Final = np.dtype([("sum", "f8"), ("size", "i8"), ("count", "i8"), ("block", "f8", (_BLOCKS,))])
+"""All that a monitor knows: the open block, and the closed ones since the last change."""
 
 
 class Shift(NamedTuple):
@@ -70,10 +72,15 @@ class DriftMonitor:
         self.version = version
         self._block = block
         self._delta = delta
-        self._detector = ADWIN(delta=delta, clock=1)
-        self._sum = 0.0
-        self._size = 0
-        self._blocks: deque[float] = deque(maxlen=_BLOCKS)
+        self.memory = np.zeros(1, MEMORY)
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make the detector anew from the memory: its state is a function of the blocks since the last change."""
+        self._detector = ADWIN(delta=self._delta, clock=1)
+        memory = self.memory[0]
+        for total in memory["block"][: memory["count"]].tolist():
+            self._detector.update(total)
 
     def update(self, rows: Sequence[int], errors: Sequence[float]) -> list[Shift]:
         """Feed observations in stream order.
@@ -86,25 +93,36 @@ class DriftMonitor:
             The observations, 0..1.
         """
         shifts = []
+        memory = self.memory[0]
+        total, size = float(memory["sum"]), int(memory["size"])
         for row, error in zip(rows, errors, strict=True):
-            self._sum += error
-            self._size += 1
-            if self._size == self._block:
-                shifts += self._close(row)
+            total += error
+            size += 1
+            if size == self._block:
+                shifts += self._close(row, total)
+                total, size = 0.0, 0
+        memory["sum"], memory["size"] = total, size
         return shifts
 
-    def _close(self, row: int) -> list[Shift]:
-        self._detector.update(self._sum)
-        self._blocks.append(self._sum)
-        self._sum, self._size = 0.0, 0
+    def _close(self, row: int, total: float) -> list[Shift]:
+        memory = self.memory[0]
+        if memory["count"] == _BLOCKS:
+            half = _BLOCKS // 2
+            memory["block"][:half] = memory["block"][half:]
+            memory["count"] = half
+            self.rebuild()
+        self._detector.update(total)
+        count = int(memory["count"]) + 1
+        memory["block"][count - 1] = total
+        memory["count"] = count
         if not self._detector.drift_detected:
             return []
-        after, threshold = _strongest_cut(np.array(self._blocks), self._delta)
-        window = len(self._blocks) * self._block
-        self._blocks.clear()  # as River's detector does at its next update
+        after, threshold = _strongest_cut(memory["block"][:count], self._delta)
+        memory["count"] = 0  # River's detector forgets as well, at its next update
+        memory["block"] = 0.0
         if after <= threshold:
             return []
-        return [Shift(row, self, after / self._block, threshold / self._block, window)]
+        return [Shift(row, self, after / self._block, threshold / self._block, count * self._block)]
 
 
 def _strongest_cut(blocks: NDArray[np.float64], delta: float) -> tuple[float, float]:

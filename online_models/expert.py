@@ -32,9 +32,9 @@ REGRESSION: Final = 7
 FEATURES: Final = 12
 """Of the regression: intercept, six experts against the level, two harmonics of the day, weekend."""
 
-BIN_MS: Final = 15 * 60_000
-DAY_BINS: Final = 96
-"""Climatology: quarters of an hour; weekdays fill the first 96 bins, weekends the next 96."""
+BIN_MS: Final = 30 * 60_000
+DAY_BINS: Final = 48
+"""Climatology: half hours; weekdays fill the first 48 bins, weekends the next 48."""
 
 CLIP: Final = 10.0
 """Differences beyond ten spreads teach no more than ten."""
@@ -45,9 +45,9 @@ TRACK: Final = (
     ("holt", "f8", (4,)),
     ("trend", "f8", (4,)),
     ("spread", "f8", (4,)),
-    ("streak", "i8", (4,)),
-    ("climate", "f8", (2 * DAY_BINS, 4)),
-    ("climate_count", "f8", (2 * DAY_BINS,)),
+    ("streak", "i4", (4,)),
+    ("climate", "f4", (2 * DAY_BINS, 4)),
+    ("climate_count", "f4", (2 * DAY_BINS,)),
     ("window", "f8", (WINDOW, 4)),
 )
 """Fields of a link's state that `observe` keeps."""
@@ -203,8 +203,3 @@ def write_regressors(expert: NDArray[Any], scale: float, m: int, target_ms: int,
 @njit(cache=True)
 def _clip(value: float) -> float:
     return min(max(value, -CLIP), CLIP)
-
-
-def link_dtype(*more: Any) -> np.dtype[Any]:
-    """Structured type of a link: the fields of `TRACK`, then `more`."""
-    return np.dtype([*TRACK, *more], align=True)

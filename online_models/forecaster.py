@@ -30,15 +30,18 @@ from online_models.expert import (
     write_regressors,
 )
 from online_models.recursive import learn_linear, predict_linear, start_regression
+from online_models.slot import row_dtype
 from schemas.network import HORIZON_MS, TARGETS
 
 TOLERANCE_MS: Final = 30_000
 """How far from the target time a sample may be and still score the forecast."""
 
-PENDING: Final = 32
-"""Forecasts a link keeps waiting; with one per 30 s at most, none is lost before its time."""
+PENDING: Final = 17
+"""Forecasts a link keeps waiting; none is overwritten before its time and tolerance are over."""
 
-SPACING_MS: Final = 30_000
+SPACING_MS: Final = 55_000
+"""Least time between two forecasts that wait: samples come every 60 s, give or take a few."""
+
 RECENT: Final = 20
 PROVEN: Final = 10
 """Scored forecasts before a link's own record counts."""
@@ -59,29 +62,25 @@ _LOSS: Final = TARGETS.index("packet_loss")
 
 VOTE: Final = (
     ("made_at", "i8", (PENDING,)),
-    ("waiting", "u1", (PENDING,)),
-    ("expert", "f8", (PENDING, _N, 4)),
-    ("scale", "f8", (PENDING, 4)),
-    ("predicted", "f8", (PENDING, 4)),
-    ("lower", "f8", (PENDING, 4)),
-    ("upper", "f8", (PENDING, 4)),
+    ("expert", "f4", (PENDING, _N, 4)),
+    ("scale", "f4", (PENDING, 4)),
+    ("predicted", "f4", (PENDING, 4)),
+    ("reach", "f4", (PENDING, 4)),
     ("made", "i8"),
+    ("scored", "i8"),
+    ("loss", "f4", (_N, 4)),
+    ("radius", "f4", (4,)),
+    ("relative_error", "f4", (RECENT,)),
+    ("waiting", "u1", (PENDING,)),
+)
+"""Fields of a link's state kept here, what waits in single precision: it is most of a link's memory."""
+
+MODEL: Final = row_dtype(
+    ("weight", "f8", (4, FEATURES)),
+    ("covariance", "f8", (4, FEATURES, FEATURES)),
     ("loss", "f8", (_N, 4)),
     ("radius", "f8", (4,)),
     ("scored", "i8"),
-    ("relative_error", "f8", (RECENT,)),
-)
-"""Fields of a link's state kept here."""
-
-MODEL: Final = np.dtype(
-    [
-        ("weight", "f8", (4, FEATURES)),
-        ("covariance", "f8", (4, FEATURES, FEATURES)),
-        ("loss", "f8", (_N, 4)),
-        ("radius", "f8", (4,)),
-        ("scored", "i8"),
-    ],
-    align=True,
 )
 """What the links of one type share."""
 
@@ -90,12 +89,13 @@ FORECAST: Final = np.dtype(
         ("expert", "f8", (_N, 4)),
         ("scale", "f8", (4,)),
         ("predicted", "f8", (4,)),
+        ("reach", "f8", (4,)),
         ("lower", "f8", (4,)),
         ("upper", "f8", (4,)),
     ],
     align=True,
 )
-"""One forecast, as made."""
+"""One forecast, as made; `reach` is half the width of its interval before bounds cut it."""
 
 
 @njit(cache=True)
@@ -162,12 +162,13 @@ def forecast(link: Any, model: Any, count: int, target_ms: int, out: Any, x: NDA
         step = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
         expert[REGRESSION, m] = _bounded(expert[LEVEL, m] + scale * step, m)
         proven = link.scored >= PROVEN or model.scored >= PROVEN_TYPE
-        value = _vote(link, model, expert, m) if proven else _unproven(expert, m)
-        radius = scale * (link.radius[m] if link.scored > 0 else model.radius[m])
+        value = _bounded(_vote(link, model, expert, m) if proven else _unproven(expert, m), m)
+        reach = scale * (link.radius[m] if link.scored > 0 else model.radius[m])
         out.scale[m] = scale
-        out.predicted[m] = _bounded(value, m)
-        out.lower[m] = _bounded(value - radius, m)
-        out.upper[m] = _bounded(value + radius, m)
+        out.predicted[m] = value
+        out.reach[m] = reach
+        out.lower[m] = _bounded(value - reach, m)
+        out.upper[m] = _bounded(value + reach, m)
 
 
 @njit(cache=True)
@@ -183,8 +184,7 @@ def remember(link: Any, made: Any, made_at: int) -> None:
             link.expert[at, k, m] = made.expert[k, m]
         link.scale[at, m] = made.scale[m]
         link.predicted[at, m] = made.predicted[m]
-        link.lower[at, m] = made.lower[m]
-        link.upper[at, m] = made.upper[m]
+        link.reach[at, m] = made.reach[m]
     link.made += 1
 
 

@@ -18,7 +18,9 @@ from numba import njit
 from numpy.typing import NDArray
 from river.tree.padded import make_padded_tree
 
-NODE: Final = np.dtype([("threshold", "f8"), ("feature", "i4"), ("left_mass", "i4"), ("right_mass", "i4")], align=True)
+from online_models.slot import row_dtype
+
+NODE: Final = row_dtype(("threshold", "f8"), ("feature", "i4"), ("left_mass", "i4"), ("right_mass", "i4"))
 
 _PADDING: Final = 0.15
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from online_models.amst import ADJUST, START, decide, transport
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
 from online_models.drift import DriftMonitor, alerts
-from online_models.expert import FEATURES, MOVING_AVERAGE, PERSISTENCE, link_dtype, observe
+from online_models.expert import FEATURES, MOVING_AVERAGE, PERSISTENCE, TRACK, observe
 from online_models.forecaster import (
     FORECAST,
     MODEL,
@@ -41,8 +41,9 @@ from online_models.network_record import (
     forecast_records,
     score_records,
 )
+from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
-from online_models.slot import SlotTable
+from online_models.slot import row_dtype
 from schemas.batch import Batch, Output, Result
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
@@ -51,8 +52,8 @@ from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWO
 DRIFT_BLOCK: Final = 16
 """Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
 
-LINK: Final = link_dtype(
-    *VOTE, ("clock", "i8"), ("count", "i8"), ("streams", "i8"), ("buffer_bytes", "i8"), ("chunk_bytes", "i8")
+LINK: Final = row_dtype(
+    *TRACK, *VOTE, ("clock", "i8"), ("count", "i8"), ("streams", "i8"), ("buffer_bytes", "i8"), ("chunk_bytes", "i8")
 )
 """One link's state."""
 
@@ -70,35 +71,51 @@ SCORE: Final = np.dtype(
 )
 """Verdict on the forecast a row's sample met, if `scored`."""
 
+TOTAL: Final = row_dtype(
+    ("scored", "i8"),
+    ("error", "f8", (4,)),
+    ("persistence_error", "f8", (4,)),
+    ("moving_average_error", "f8", (4,)),
+    ("covered", "f8", (4,)),
+    ("relative_error", "f8"),
+)
+"""Sums over all scored forecasts."""
 
-class NetworkState:
+
+class NetworkState(PartitionState):
     """One partition's links.
 
     Parameters
     ----------
     lateness_ms
         How far behind its link's clock a sample may be and still be answered.
+    idle_ms
+        How long a silent link is remembered.
     """
 
-    def __init__(self, lateness_ms: int = LATENESS_MS) -> None:
+    def __init__(self, lateness_ms: int = LATENESS_MS, idle_ms: int = IDLE_MS) -> None:
         self._lateness_ms = lateness_ms
-        self._links = SlotTable(LINK)
         self._models = np.zeros(len(LINK_TYPES), MODEL)
         start_models(self._models)
         self._drift = [
             DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION, DRIFT_BLOCK) for kind in LINK_TYPES
         ]
         self._seen = np.zeros(4, np.int64)
-        self._error = np.zeros((3, 4))
-        self._covered = np.zeros(4)
-        self._scored = 0
-        self._relative_error = 0.0
+        self._total = np.zeros(1, TOTAL)
+        shared = {"models": self._models, "seen": self._seen, "total": self._total}
+        shared |= {f"drift_{kind}": monitor.memory for kind, monitor in zip(LINK_TYPES, self._drift, strict=True)}
+        super().__init__(LINK, shared, idle_ms)
 
-    def step(self, batch: Batch) -> Result:
+    def restored(self) -> None:
+        """Rebuild the drift detectors."""
+        for monitor in self._drift:
+            monitor.rebuild()
+
+    def apply(self, batch: Batch) -> Result:
         """Features and forecasts of every sample that is not late, and the scores they bring."""
         columns = batch.columns
         n = len(batch)
-        slot = self._links.index(batch.key)
+        slot = self._table.index(batch.key)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
         kind_of_link = link_type_codes(columns)
         kind = np.empty(n, np.int64)
@@ -109,7 +126,7 @@ class NetworkState:
         amst = np.empty((n, 6), np.int64)
         score = np.zeros(n, SCORE)
         _step(
-            self._links.rows,
+            self._table.rows,
             self._models,
             slot,
             timestamp,
@@ -126,7 +143,8 @@ class NetworkState:
             amst,
             score,
         )
-        self._count(kind, score)
+        self._seen += np.bincount(kind, minlength=4)
+        _add(self._total, score)
         row = np.flatnonzero(kind != LATE)
         scored = np.flatnonzero(score["scored"])
         outputs: dict[Topic, Output] = {}
@@ -143,25 +161,15 @@ class NetworkState:
                 outputs[DRIFT_ALERT] = found
         return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
 
-    def _count(self, kind: NDArray[Any], score: NDArray[Any]) -> None:
-        self._seen += np.bincount(kind, minlength=4)
-        done = score[score["scored"]]
-        self._error += [
-            done["error"].sum(axis=0),
-            done["persistence_error"].sum(axis=0),
-            done["moving_average_error"].sum(axis=0),
-        ]
-        self._covered += done["covered"].sum(axis=0)
-        self._scored += len(done)
-        self._relative_error += float(np.minimum(done["relative_error"], 1.0).sum())
-
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Errors beside their bars, coverage, and the means over links that dashboards show."""
-        links = self._links.rows
+        links = self._table.rows
         n = float(len(links))
         each = np.arange(len(links))
         newest = links["window"][each, (links["count"] - 1) % WINDOW]
         predicted = links["predicted"][each, (links["made"] - 1) % PENDING]
+        total = self._total[0]
+        scored = float(total["scored"])
         found: dict[str, tuple[float, float | None]] = {
             "network_links": (n, None),
             "model_version": (float(MODEL_NUMBER), 1.0),
@@ -169,16 +177,16 @@ class NetworkState:
             "network_duplicates": (float(self._seen[DUPLICATE]), None),
             "network_reordered": (float(self._seen[REORDERED]), None),
             "network_late": (float(self._seen[LATE]), None),
-            "forecast_scored": (float(self._scored), None),
-            "forecast_accuracy": (self._scored - self._relative_error, float(self._scored)),
+            "forecast_scored": (scored, None),
+            "forecast_accuracy": (scored - float(total["relative_error"]), scored),
             "forecast_confidence": (total_confidence(links), n),
         }
         for m, target in enumerate(TARGETS):
             found[f"current_{target}"] = (float(newest[:, m].sum()), n)
             found[f"predicted_{target}"] = (float(predicted[:, m].sum()), n)
-            found[f"forecast_coverage_{target}"] = (float(self._covered[m]), float(self._scored))
-            for k, bar in enumerate(("", "persistence_", "moving_average_")):
-                found[f"forecast_{bar}mae_{target}"] = (float(self._error[k, m]), float(self._scored))
+            found[f"forecast_coverage_{target}"] = (float(total["covered"][m]), scored)
+            for bar in ("", "persistence_", "moving_average_"):
+                found[f"forecast_{bar}mae_{target}"] = (float(total[f"{bar}error"][m]), scored)
         return found
 
     @classmethod
@@ -236,6 +244,22 @@ def _step(
 
 
 @njit(cache=True)
+def _add(totals: NDArray[Any], score: NDArray[Any]) -> None:
+    """Sums in row order: numpy's would depend on how the stream was cut."""
+    total = totals[0]
+    for i in range(len(score)):
+        one = score[i]
+        if one.scored:
+            total.scored += 1
+            total.relative_error += min(one.relative_error, 1.0)
+            for m in range(4):
+                total.error[m] += one.error[m]
+                total.persistence_error[m] += one.persistence_error[m]
+                total.moving_average_error[m] += one.moving_average_error[m]
+                total.covered[m] += one.covered[m]
+
+
+@njit(cache=True)
 def _settle(
     link: Any, model: Any, timestamp: int, actual: NDArray[Any], score: Any, x: NDArray[Any], gain: NDArray[Any]
 ) -> None:
@@ -249,7 +273,7 @@ def _settle(
         score.error[m] = abs(link.predicted[at, m] - actual[m])
         score.persistence_error[m] = abs(link.expert[at, PERSISTENCE, m] - actual[m])
         score.moving_average_error[m] = abs(link.expert[at, MOVING_AVERAGE, m] - actual[m])
-        score.covered[m] = link.lower[at, m] <= actual[m] <= link.upper[at, m]
+        score.covered[m] = abs(link.predicted[at, m] - actual[m]) <= link.reach[at, m]
     score.relative_error = settle(link, model, at, actual, x, gain)
 
 

@@ -28,8 +28,9 @@ from online_models.baseline import BASELINE, FLOOR, N_METRICS, WARM_UP, doubt_of
 from online_models.calibration import calibrate
 from online_models.drift import DriftMonitor, alerts
 from online_models.half_space import HalfSpaceForest, forest_learn, forest_score
+from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
-from online_models.slot import SlotTable
+from online_models.slot import row_dtype
 from online_models.system_record import THRESHOLD, anomaly_records, score_records
 from schemas.batch import Batch, Output, Result
 from schemas.system import METRICS
@@ -49,16 +50,13 @@ _WARM_UP: Final = 2
 _SETTLED: Final = 200.0
 _SPREAD_MEMORY: Final = 2000.0
 
-NODE: Final = np.dtype(
-    [
-        *BASELINE,
-        ("clock", "i8"),
-        ("count", "i8"),
-        *calibration.EXCURSION,
-        ("announced_at", "i8", (len(TYPES),)),
-        ("announced", "i8", (len(TYPES),)),
-    ],
-    align=True,
+NODE: Final = row_dtype(
+    *BASELINE,
+    ("clock", "i8"),
+    ("count", "i8"),
+    *calibration.EXCURSION,
+    ("announced_at", "i8", (len(TYPES),)),
+    ("announced", "i8", (len(TYPES),)),
 )
 """One node's state; `announced` is 1 + the severity last announced, 0 for never."""
 
@@ -84,7 +82,7 @@ VERDICT: Final = np.dtype(
 _LIMITS: Final = dict.fromkeys(METRICS, (-Z_LIMIT, Z_LIMIT))
 
 
-class SystemState:
+class SystemState(PartitionState):
     """One partition's nodes.
 
     Parameters
@@ -93,31 +91,45 @@ class SystemState:
         How far behind its node's clock a record may be and still be answered.
     seed
         Of the forest.
+    idle_ms
+        How long a silent node is remembered.
     """
 
-    def __init__(self, lateness_ms: int = LATENESS_MS, seed: int = 1) -> None:
+    def __init__(self, lateness_ms: int = LATENESS_MS, seed: int = 1, idle_ms: int = IDLE_MS) -> None:
         self._lateness_ms = lateness_ms
-        self._nodes = SlotTable(NODE)
         self._forest = HalfSpaceForest(METRICS, _LIMITS, seed=seed)
         self._threshold = np.full(2, calibration.START)
         self._spread = np.zeros(3)
         self._drift = DriftMonitor("anomaly_baseline", "mean_abs_z_over_5", MODEL_VERSION)
         self._seen = np.zeros(4, np.int64)
-        self._anomalous = 0
-        self._announced = 0
+        self._found = np.zeros(2, np.int64)
+        shared = {
+            "forest": self._forest.nodes,
+            "forest_progress": self._forest.progress,
+            "threshold": self._threshold,
+            "spread": self._spread,
+            "drift": self._drift.memory,
+            "seen": self._seen,
+            "found": self._found,
+        }
+        super().__init__(NODE, shared, idle_ms)
 
-    def step(self, batch: Batch) -> Result:
+    def restored(self) -> None:
+        """Rebuild the drift detector."""
+        self._drift.rebuild()
+
+    def apply(self, batch: Batch) -> Result:
         """A score for every record that is not late, and the anomalies to announce."""
         columns = batch.columns
         n = len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
         x = np.column_stack([columns[name] for name in METRICS])
-        slot = self._nodes.index(batch.key)
+        slot = self._table.index(batch.key)
         kind = np.empty(n, np.int64)
         clock = np.empty(n, np.int64)
         verdict = np.zeros(n, VERDICT)
         _step(
-            self._nodes.rows,
+            self._table.rows,
             self._forest.nodes,
             self._forest.progress,
             self._forest.height,
@@ -133,8 +145,7 @@ class SystemState:
             verdict,
         )
         self._seen += np.bincount(kind, minlength=4)
-        self._anomalous += int(verdict["anomalous"].sum())
-        self._announced += int(verdict["announce"].sum())
+        self._found += [verdict["anomalous"].sum(), verdict["announce"].sum()]
         row = np.flatnonzero(kind != LATE)
         announced = np.flatnonzero(verdict["announce"])
         outputs: dict[Topic, Output] = {}
@@ -150,14 +161,14 @@ class SystemState:
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Counts, and the thresholds in deviations (mean over partitions)."""
         return {
-            "system_nodes": (float(len(self._nodes)), None),
+            "system_nodes": (float(len(self)), None),
             "system_records": (float(self._seen.sum()), None),
             "system_duplicates": (float(self._seen[DUPLICATE]), None),
             "system_reordered": (float(self._seen[REORDERED]), None),
             "system_late": (float(self._seen[LATE]), None),
-            "anomaly_records": (float(self._anomalous), None),
-            "anomaly_announced": (float(self._announced), None),
-            "anomaly_rate": (float(self._anomalous), float(self._seen.sum())),
+            "anomaly_records": (float(self._found[0]), None),
+            "anomaly_announced": (float(self._found[1]), None),
+            "anomaly_rate": (float(self._found[0]), float(self._seen.sum())),
             "anomaly_threshold_baseline": (float(self._threshold[_BASELINE]), 1.0),
             "anomaly_threshold_half_space_trees": (float(self._threshold[_FOREST]), 1.0),
         }

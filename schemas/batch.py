@@ -44,6 +44,8 @@ class Batch:
         Kafka offsets, int64 `[n]`, increasing.
     origin
         `topic/partition/offset` of the raw record each row comes from, `n` of them.
+    time_ms
+        Broker-side timestamps of the records, int64 `[n]`, ms since the epoch; None when they are not known.
     """
 
     topic: Topic
@@ -52,9 +54,22 @@ class Batch:
     key: list[bytes | None]
     offset: NDArray[np.int64]
     origin: list[bytes]
+    time_ms: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def take(self, first: int, end: int) -> Batch:
+        """Rows `[first, end)`."""
+        return Batch(
+            self.topic,
+            self.partition,
+            {name: column[first:end] for name, column in self.columns.items()},
+            self.key[first:end],
+            self.offset[first:end],
+            self.origin[first:end],
+            None if self.time_ms is None else self.time_ms[first:end],
+        )
 
 
 class Output(NamedTuple):
@@ -90,3 +105,28 @@ class Result:
 
     outputs: Mapping[Topic, Output] = field(default_factory=dict)
     rejected: Sequence[Rejection] = ()
+
+    @staticmethod
+    def join(parts: Sequence[tuple[int, Result]]) -> Result:
+        """Results of consecutive pieces of one batch, each with the row its piece began at, as the batch's."""
+        if len(parts) == 1 and parts[0][0] == 0:
+            return parts[0][1]
+        by_topic: dict[Topic, list[Output]] = {}
+        rejected: list[Rejection] = []
+        for first, part in parts:
+            rejected += [Rejection(r.row + first, r.error) for r in part.rejected]
+            for topic, output in part.outputs.items():
+                by_topic.setdefault(topic, []).append(output._replace(row=output.row + first))
+        return Result({topic: _joined(outputs) for topic, outputs in by_topic.items()}, rejected)
+
+
+def _joined(outputs: Sequence[Output]) -> Output:
+    columns = {name: _concatenated([output.columns[name] for output in outputs]) for name in outputs[0].columns}
+    keys = [key for output in outputs for key in output.key or ()]
+    return Output(np.concatenate([output.row for output in outputs]), columns, keys or None)
+
+
+def _concatenated(pieces: Sequence[Sequence[Any] | NDArray[Any]]) -> Sequence[Any] | NDArray[Any]:
+    if all(isinstance(piece, np.ndarray) for piece in pieces):
+        return np.concatenate(pieces)
+    return [value for piece in pieces for value in piece]

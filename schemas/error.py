@@ -11,6 +11,7 @@
       ModelError                     a model cannot answer; the fallback does, and it is counted
         ModelRejected                an artifact failed verification; the running model stays
         FeatureMismatch              an artifact expects other features than we compute
+      StateError                     a snapshot that cannot be used; the state is rebuilt by replay
       InfraError            exit 70  broker or disk trouble; raised before the ack, a restart replays
       GateFailed            exit 1   offline: which gate, and by how much
 """
@@ -76,6 +77,14 @@ class ModelRejected(ModelError):
 
 class FeatureMismatch(ModelError):
     """A model artifact whose feature schema is not the one we compute."""
+
+
+class StateError(DwcpError):
+    """A snapshot that cannot be used; `reason` is a code for metrics and logs."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class InfraError(DwcpError):

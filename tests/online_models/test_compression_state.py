@@ -101,13 +101,13 @@ def test_labels_from_history_teach_but_do_not_score() -> None:
 
 
 def test_transfers_of_one_millisecond_are_not_repeats() -> None:
-    records = [msgspec.structs.replace(r, timestamp=START_MS) for r in transfer_stream(50, links=1)]
+    records = [msgspec.structs.replace(r, timestamp=START_MS) for r in transfer_stream(8, links=1)]
     state = CompressionState()
     state.step(transfers_of(records))
-    assert state.gauges()["selector_learned"] == (50.0, None)
+    assert state.gauges()["selector_learned"] == (8.0, None)
     state.step(transfers_of(records))
-    assert state.gauges()["selector_learned"] == (50.0, None)
-    assert state.gauges()["selector_duplicates"] == (50.0, None)
+    assert state.gauges()["selector_learned"] == (8.0, None)
+    assert state.gauges()["selector_duplicates"] == (8.0, None)
 
 
 def test_a_turned_relation_raises_a_drift_alert() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from online_models.expert import link_dtype, observe
+from online_models.expert import TRACK, observe
+from online_models.slot import row_dtype
 
 MINUTE_MS = 60_000
 
 
 def level_after(values: list[float]) -> tuple[float, float]:
     """Level and slow level of a link's throughput after one sample a minute."""
-    links = np.zeros(1, link_dtype())
+    links = np.zeros(1, row_dtype(*TRACK))
     for k, value in enumerate(values):
         observe(links[0], k, MINUTE_MS if k else 0, np.array([value, 10.0, 0.0, 1.0]), k * MINUTE_MS)
     return float(links[0]["level"][0]), float(links[0]["slow"][0])

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from online_models.recent import RecentSet
 from online_models.slot import SlotTable
 
 
@@ -24,10 +23,40 @@ def test_new_rows_are_zero_and_missing_keys_share_one() -> None:
     assert not table.rows["ring"].any()
 
 
-def test_recent_set_forgets_only_after_its_capacity() -> None:
-    recent = RecentSet(capacity=10)
-    assert not recent.add_many(range(10)).any()
-    assert recent.add_many(range(10)).all()
-    assert not recent.add_many(range(10, 20)).any()
-    assert recent.add_many(range(10, 20)).all()
-    assert not recent.add_many([0]).any()
+def _table(**values: int) -> SlotTable:
+    table = SlotTable(np.dtype([("value", "i8")]), 1)
+    table.put([name.encode() for name in values], np.array([(v,) for v in values.values()], table.dtype))
+    return table
+
+
+def test_touched_rows_are_taken_once() -> None:
+    table = _table(a=1, b=2, c=3)
+    assert table.take_touched()[0] == [b"a", b"b", b"c"]
+    table.index([b"c", b"a"])
+    keys, rows = table.take_touched()
+    assert (keys, rows["value"].tolist()) == ([b"a", b"c"], [1, 3])
+    assert table.take_touched()[0] == []
+
+
+def test_taken_rows_are_copies() -> None:
+    table = _table(a=1)
+    rows = table.take_touched()[1]
+    table.rows["value"] = 9
+    assert rows["value"].tolist() == [1]
+
+
+def test_dropped_keys_start_afresh_and_the_others_keep_their_rows() -> None:
+    table = _table(a=1, b=2, c=3)
+    table.drop([b"b", b"never"])
+    assert table.keys == [b"a", b"c"]
+    assert table.rows["value"].tolist() == [1, 3]
+    slots = table.index([b"b", b"c"])
+    assert table.rows["value"][slots].tolist() == [0, 3]
+
+
+def test_peek_copies_what_is_there_and_touches_nothing() -> None:
+    table = _table(a=1, b=2)
+    table.take_touched()
+    keys, rows = table.peek([b"b", b"x", b"b"])
+    assert (keys, rows["value"].tolist()) == ([b"b"], [2])
+    assert table.take_touched()[0] == []

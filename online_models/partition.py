@@ -1,0 +1,194 @@
+"""What every agent's state is: a row of arrays per key, and arrays that all keys share.
+
+Because it is nothing but arrays, a state can be copied, compared and written down as bytes without
+knowing what it computes. `capture` gives what changed, `load` takes it back in; two
+states that loaded the same captures and stepped over the same records are equal bit for bit.
+
+A key that was silent for `idle_ms` of event time is forgotten when the partition's clock
+(its newest event time) passes a full hour: a moment that depends on the records alone, so that a replay
+forgets at the same record.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any, ClassVar, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from online_models.slot import Key, Rows, SlotTable
+from schemas.batch import Batch, Result
+from schemas.error import StateError
+
+IDLE_MS: Final = 7 * 24 * 3_600_000
+"""How long a silent key is remembered, in event time: a week, the longest season that the models know."""
+
+HOUR_MS: Final = 3_600_000
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Undo(NamedTuple):
+    """What `PartitionState.rollback` needs: copies of some rows and of all shared arrays."""
+
+    keys: list[Key]
+    known: list[Key]
+    rows: Rows
+    shared: dict[str, NDArray[Any]]
+
+
+class _Capture(Struct, frozen=True):
+    """Wire form of a capture; `shared` holds the arrays that changed."""
+
+    layout: str
+    whole: bool
+    gone: list[bytes | None]
+    keys: list[bytes | None]
+    rows: bytes
+    shared: dict[str, bytes]
+
+
+class PartitionState(ABC):
+    """State of one partition of an agent's source.
+
+    Parameters
+    ----------
+    row
+        One key's state; it has a field `clock`, its newest event time in ms.
+    shared
+        Arrays that all keys share, updated in place and never replaced.
+    idle_ms
+        How long a silent key is remembered, in event time.
+    """
+
+    revision: ClassVar[int] = 1
+    """Raised when the meaning of a field changes while its type does not."""
+
+    def __init__(self, row: np.dtype[Any], shared: Arrays, idle_ms: int = IDLE_MS) -> None:
+        for name, dtype in [("row", row), *((name, array.dtype) for name, array in shared.items())]:
+            if dtype.names and dtype.itemsize != sum(dtype[field].itemsize for field in dtype.names):
+                raise TypeError(f"{name} has hidden padding, which copies leave undefined: use row_dtype")
+        self._table = SlotTable(row)
+        self._clock = np.zeros(1, np.int64)
+        self._shared = {"partition_clock": self._clock, **shared}
+        self._captured: dict[str, NDArray[Any]] = {}
+        self._gone: list[Key] = []
+        self._idle_ms = idle_ms
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @abstractmethod
+    def apply(self, batch: Batch) -> Result:
+        """Apply a batch in which no key is forgotten."""
+
+    @abstractmethod
+    def restored(self) -> None:
+        """Rebuild what is derived from the shared arrays, after they were set from outside."""
+
+    def step(self, batch: Batch) -> Result:
+        """Apply a batch: the records it yields, and the rows it rejects."""
+        if not len(batch):
+            return Result()
+        timestamp = batch.columns["timestamp"]
+        newest = max(int(timestamp.max()), int(self._clock[0]))
+        if newest // HOUR_MS == self._clock[0] // HOUR_MS:
+            self._clock[0] = newest
+            return self.apply(batch)
+        clock = np.maximum(np.maximum.accumulate(timestamp), self._clock[0])
+        hour = np.concatenate((self._clock, clock)) // HOUR_MS
+        cuts = [*np.flatnonzero(hour[1:] != hour[:-1]).tolist(), len(batch)]
+        results = [(0, self.apply(batch.take(0, cuts[0])))] if cuts[0] else []
+        for first, end in pairwise(cuts):
+            self._forget_idle(int(clock[first]))
+            results.append((first, self.apply(batch.take(first, end))))
+        self._clock[0] = newest
+        return Result.join(results)
+
+    def _forget_idle(self, clock_ms: int) -> None:
+        idle = np.flatnonzero(self._table.rows["clock"] < clock_ms - self._idle_ms)
+        if len(idle):
+            keys = self._table.keys
+            gone = [keys[slot] for slot in idle.tolist()]
+            self._table.drop(gone)
+            self._gone += gone
+
+    @property
+    def layout(self) -> str:
+        """Digest of what the bytes of a capture mean; one with another layout is not readable here."""
+        said = [type(self).__qualname__, str(self.revision), repr(self._table.dtype.descr)]
+        said += [f"{name} {array.dtype.descr} {array.shape}" for name, array in sorted(self._shared.items())]
+        return blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
+
+    def capture(self, *, whole: bool = False) -> bytes:
+        """What changed since the last capture, or everything.
+
+        The bytes are those of this moment: stepping on does not change them.
+        """
+        if whole:
+            self._table.touch_all()
+        keys, rows = self._table.take_touched()
+        changed = {
+            name: array.copy()
+            for name, array in self._shared.items()
+            if whole or name not in self._captured or self._captured[name].tobytes() != array.tobytes()
+        }
+        self._captured |= changed
+        gone, self._gone = self._gone, []
+        shared = {name: array.tobytes() for name, array in changed.items()}
+        return msgspec.msgpack.encode(_Capture(self.layout, whole, gone, keys, rows.tobytes(), shared))
+
+    def load(self, capture: bytes) -> None:
+        """Take a capture in, on top of the one it followed.
+
+        Raises
+        ------
+        StateError
+            When it has another layout or is damaged; the state is then of no use.
+        """
+        try:
+            found = msgspec.msgpack.decode(capture, type=_Capture)
+        except msgspec.DecodeError as exc:
+            raise StateError("damaged", f"a capture does not decode: {exc}") from exc
+        if found.layout != self.layout:
+            raise StateError("layout", "it was written by another version of the state")
+        self._table.drop(found.gone)
+        if len(found.rows) != len(found.keys) * self._table.dtype.itemsize:
+            raise StateError("damaged", f"{len(found.keys)} keys with {len(found.rows)} bytes of rows")
+        self._table.put(found.keys, np.frombuffer(found.rows, self._table.dtype))
+        self._table.take_touched()
+        for name, held in found.shared.items():
+            array = self._shared[name]
+            array[...] = np.frombuffer(held, array.dtype).reshape(array.shape)
+            self._captured[name] = array.copy()
+        self.restored()
+
+    def digest(self) -> str:
+        """Digest of everything, independent of the order in which keys were first seen."""
+        found = blake2b(self.layout.encode(), digest_size=16)
+        rows = self._table.rows
+        order = sorted(enumerate(self._table.keys), key=lambda item: item[1] or b"")
+        for slot, key in order:
+            found.update(repr(key).encode() + rows[slot].tobytes())
+        for name, array in sorted(self._shared.items()):
+            found.update(name.encode() + array.tobytes())
+        return found.hexdigest()
+
+    def checkpoint(self, keys: Sequence[Key]) -> Undo:
+        """What it takes to undo a step over records of these keys in which nothing is forgotten."""
+        known, rows = self._table.peek(keys)
+        return Undo(list(keys), known, rows, {name: array.copy() for name, array in self._shared.items()})
+
+    def rollback(self, undo: Undo) -> None:
+        """Undo the step that followed a checkpoint."""
+        self._table.drop(set(undo.keys) - set(undo.known))
+        self._table.put(undo.known, undo.rows)
+        for name, array in undo.shared.items():
+            self._shared[name][...] = array
+        self.restored()
