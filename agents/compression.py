@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from online_models.compression import CompressionState
-from schemas.topic import COMPRESSION_KEYED, COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT
+from schemas.topic import COMPRESSION_KEYED, COMPRESSION_LABEL, COMPRESSION_PREDICTION, COMPRESSION_STATE, DRIFT_ALERT
 from streams.agent import declare
 
 agent = declare(
@@ -11,4 +11,5 @@ agent = declare(
     source=COMPRESSION_KEYED,
     state=CompressionState,
     publishes=(COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT),
+    keeps=COMPRESSION_STATE,
 )

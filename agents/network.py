@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from online_models.network import NetworkState
-from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_KEYED, NETWORK_SCORE
+from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_KEYED, NETWORK_SCORE, NETWORK_STATE
 from streams.agent import declare
 
 agent = declare(
@@ -11,4 +11,5 @@ agent = declare(
     source=NETWORK_KEYED,
     state=NetworkState,
     publishes=(NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, DRIFT_ALERT),
+    keeps=NETWORK_STATE,
 )

@@ -7,6 +7,7 @@
       RecordError                    the record goes to the dead-letter topic; the stream goes on
         DecodeError                  bytes that are not the record they should be
         ValidationError              decoded, but a value is outside its contract
+        StepFailed                   an agent's step raises on this record: a bug of ours
         LateRecord                   too far behind its key's clock; goes to the late topic
       ModelError                     a model cannot answer; the fallback does, and it is counted
         ModelRejected                an artifact failed verification; the running model stays
@@ -61,6 +62,10 @@ class DecodeError(RecordError):
 
 class ValidationError(RecordError):
     """A decoded record with a value outside its contract."""
+
+
+class StepFailed(RecordError):
+    """An agent's step raises on this record: a bug of ours, and the record can be replayed once it is mended."""
 
 
 class LateRecord(RecordError):

@@ -25,7 +25,14 @@ ERROR_PARTITION: Final = "dwcp-error-partition"
 ERROR_OFFSET: Final = "dwcp-error-offset"
 ERROR: Final = (ERROR_REASON, ERROR_STAGE, ERROR_MESSAGE, ERROR_TOPIC, ERROR_PARTITION, ERROR_OFFSET)
 
+REPLAYED_FROM: Final = "dwcp-replayed-from"
+"""On a replayed dead letter: which one. It is no redelivery, though its origin is not new."""
+
+SNAPSHOT: Final = "dwcp-snapshot"
+
 JSON: Final = b"application/json"
+AVRO: Final = b"application/avro"
+"""Both framings: readers tell them apart by the first bytes."""
 
 
 def origin_of(topic: str, partition: int, offset: int) -> bytes:

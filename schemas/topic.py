@@ -21,6 +21,9 @@ _DAY_MS: Final = 86_400_000
 
 PARTITIONS: Final = 8
 
+FOREVER: Final = -1
+"""A retention: nothing is deleted by age."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -35,7 +38,7 @@ class Topic:
     key
         What the key holds, in words.
     retention_ms
-        How long the broker keeps records.
+        How long the broker keeps records; -1 for ever.
     """
 
     dataset: str
@@ -74,6 +77,10 @@ SYSTEM_SCORE: Final = Topic("system", "score", AnomalyScore, "node_id")
 SYSTEM_ANOMALY: Final = Topic("system", "anomaly", Anomaly, "node_id", 90 * _DAY_MS)
 DRIFT_ALERT: Final = Topic("drift", "alert", DriftAlert, "node_id or node_id:peer_id", 90 * _DAY_MS)
 
+COMPRESSION_STATE: Final = Topic("compression", "state", None, "none", FOREVER)
+NETWORK_STATE: Final = Topic("network", "state", None, "none", FOREVER)
+SYSTEM_STATE: Final = Topic("system", "state", None, "none", FOREVER)
+
 DEAD_LETTER: Final = Topic("ingest", "dead-letter", None, "as received", 90 * _DAY_MS)
 LATE: Final = Topic("ingest", "late", None, "as received", 90 * _DAY_MS)
 
@@ -90,4 +97,7 @@ OUTPUTS: Final = (
     DRIFT_ALERT,
 )
 REJECTS: Final = (DEAD_LETTER, LATE)
-TOPICS: Final = INPUTS + KEYED + OUTPUTS + REJECTS
+STATES: Final = (COMPRESSION_STATE, NETWORK_STATE, SYSTEM_STATE)
+"""Where workers keep snapshots of their states; they delete what a newer snapshot replaces."""
+
+TOPICS: Final = INPUTS + KEYED + OUTPUTS + STATES + REJECTS

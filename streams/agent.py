@@ -1,10 +1,10 @@
-"""What an agent is: the topic it reads, the pure step it applies, the topics it publishes."""
+"""What an agent is: the topic it reads, the pure step it applies, the topics it publishes, the state it keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeGuard
 
 from schemas.batch import Batch, Result
 from schemas.topic import Topic
@@ -12,7 +12,7 @@ from streams.metric import Gauges
 
 
 class State(Protocol):
-    """What an agent keeps per partition, and the pure step it applies."""
+    """What an agent has per partition, and the pure step it applies."""
 
     def step(self, batch: Batch) -> Result:
         """Apply a batch: the records it yields, and the rows it rejects."""
@@ -23,14 +23,44 @@ class State(Protocol):
         ...
 
 
+class KeptState(State, Protocol):
+    """A state that outlives its worker; see `online_models.partition.PartitionState`."""
+
+    def capture(self, *, whole: bool = False) -> bytes:
+        """What changed since the last capture, or everything."""
+        ...
+
+    def load(self, capture: bytes) -> None:
+        """Take a capture in, on top of the one it followed; StateError when it cannot be used."""
+        ...
+
+    def checkpoint(self, keys: Sequence[bytes | None]) -> Any:
+        """What it takes to undo a step over records of these keys."""
+        ...
+
+    def rollback(self, undo: Any) -> None:
+        """Undo the step that followed a checkpoint."""
+        ...
+
+    def digest(self) -> str:
+        """Digest of everything."""
+        ...
+
+
+def is_kept(state: State) -> TypeGuard[KeptState]:
+    """Whether a state can be written down and taken back in."""
+    return hasattr(state, "capture") and hasattr(state, "load")
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What an agent reads, the step it applies, and what it publishes."""
+    """What an agent reads, the step it applies, what it publishes, and where its state is kept."""
 
     name: str
     source: Topic
-    state: type[State]
+    state: Callable[[], State]
     publishes: tuple[Topic, ...]
+    keeps: Topic | None = None
 
     def warm(self) -> None:
         """Compile what the step needs, where the state knows how."""
@@ -39,17 +69,40 @@ class Agent:
             warm()
 
 
-def declare(name: str, *, source: Topic, state: type[State], publishes: tuple[Topic, ...]) -> Agent:
+def declare(
+    name: str,
+    *,
+    source: Topic,
+    state: Callable[[], State],
+    publishes: tuple[Topic, ...],
+    keeps: Topic | None = None,
+) -> Agent:
     """An agent: one guarded loop with one state per partition of its source.
+
+    Parameters
+    ----------
+    name
+        What logs, metrics and headers call it.
+    source
+        What it reads.
+    state
+        Makes the state of a partition that has seen nothing.
+    publishes
+        Topics its results may name.
+    keeps
+        Where snapshots of its state go; without it, a state is as good as none and begins
+        afresh with every assignment.
 
     Raises
     ------
     TypeError
-        When the source has no record type to decode.
+        When the source has no record type to decode, or the state cannot be kept.
     """
     if source.record is None:
         raise TypeError(f"agent {name!r} cannot read {source.name}: it has no record type")
-    return Agent(name, source, state, publishes)
+    if keeps is not None and not is_kept(state()):
+        raise TypeError(f"agent {name!r} cannot keep its state: it has no capture and load")
+    return Agent(name, source, state, publishes, keeps)
 
 
 def agents_by_name(agents: Sequence[Agent]) -> Mapping[str, Agent]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import faust
@@ -12,13 +12,18 @@ from faust.types import TP
 from yarl import URL
 
 from schemas.error import ConfigError, DwcpError, InfraError
+from schemas.topic import INPUTS, KEYED
 from streams.agent import Agent, agents_by_name
+from streams.changelog import Changelog, topic_ids
 from streams.chunk import ChunkSchema
 from streams.fatal import die
 from streams.metric import Metrics, StateGauges, TopicGauges
 from streams.preflight import check_broker, check_port
 from streams.runner import Runner
 from streams.settings import Settings
+from streams.stepper import Stepper
+from streams.store import StateStore
+from streams.topic import admin
 from streams.web import add_pages
 
 _WATCH_S = 1.0
@@ -40,21 +45,24 @@ class Application(faust.App):
         self.settings = settings
         self.declared = agents_by_name(agents)
         self.chunk_topics = frozenset(settings.name_of(agent.source) for agent in agents)
+        self.topic_ids: Mapping[str, str] = {}
         self.metrics = Metrics()
-        self.runners: dict[str, Runner] = {}
+        self.stores: dict[str, StateStore] = {}
+        self._steppers = {agent.name: Stepper(agent, settings.name_of(agent.source)) for agent in agents}
         super().__init__(settings.app_id, **_faust_settings(settings))
         for agent in agents:
             self._add(agent)
-        self.on_partitions_assigned.connect(self._drop_states, weak=False)
         self.timer(_WATCH_S)(self._watch)
+        self.timer(settings.snapshot_interval_s)(self._capture)
         self._collect()
         add_pages(self)
 
     @property
     def ready(self) -> bool:
-        """Partitions are assigned and records flow; kernels were compiled before the start."""
+        """Partitions are assigned, states restored, and records flow; kernels were compiled before the start."""
         flowing = self.started and not self.rebalancing and self.flow_control.is_active()
-        return bool(flowing and self.consumer.tracker.partitions())
+        restored = all(store.ready for store in self.stores.values())
+        return bool(flowing and restored and self.consumer.tracker.partitions())
 
     @property
     def stalled_s(self) -> float:
@@ -65,18 +73,38 @@ class Application(faust.App):
         source = self.topic(self.settings.name_of(agent.source), schema=ChunkSchema(), acks=False)
 
         async def loop(stream: Any) -> None:
-            runner = self.runners[agent.name] = Runner(
-                agent, self.settings, self.consumer.tracker, self.producer.publish, self.metrics
-            )
+            stepper, store = self._steppers[agent.name], self._store_of(agent.name)
+            runner = Runner(stepper, store, self.settings, self.consumer.tracker, self.producer.publish, self.metrics)
             await runner.run(stream)
 
         loop.__name__ = loop.__qualname__ = agent.name  # what Faust's logs call it
         self.agent(source, name=agent.name)(loop)
 
-    async def _drop_states(self, sender: Any, assigned: set[TP], **_: Any) -> None:
-        for name, runner in self.runners.items():
+    def _store_of(self, name: str) -> StateStore:
+        if name not in self.stores:
+            stepper = self._steppers[name]
+            changelog = Changelog(stepper, self.settings, self.topic_ids) if stepper.agent.keeps is not None else None
+            self.stores[name] = StateStore(stepper, self.settings, changelog, self.producer.publish, self.metrics)
+        return self.stores[name]
+
+    def assigned(self, committed: Mapping[TP, int | None]) -> None:
+        """Partitions after a rebalance and their committed offsets: restore what is not here."""
+        settled = not self.consumer.tracker.busy
+        for agent in self.declared.values():
+            name = self.settings.name_of(agent.source)
+            mine = {tp.partition: offset for tp, offset in committed.items() if tp.topic == name}
+            self._store_of(agent.name).assign(mine, settled=settled)
+
+    async def committed(self, positions: Mapping[TP, int]) -> None:
+        """Offsets that the broker confirmed."""
+        for name, store in self.stores.items():
             topic = self.settings.name_of(self.declared[name].source)
-            runner.assigned({tp.partition for tp in assigned if tp.topic == topic})
+            await store.committed((tp.partition, at) for tp, at in positions.items() if tp.topic == topic)
+
+    async def _capture(self) -> None:
+        """Capture what changed in every state, for the next snapshot."""
+        for store in self.stores.values():
+            store.capture()
 
     async def _watch(self) -> None:
         """End the process when nothing is committed any more: a consumer can die without a word."""
@@ -86,7 +114,7 @@ class Application(faust.App):
 
     def _collect(self) -> None:
         registry = self.metrics.registry
-        registry.register(StateGauges(lambda: {name: r.gauges() for name, r in self.runners.items()}))
+        registry.register(StateGauges(lambda: {name: store.gauges() for name, store in self.stores.items()}))
         registry.register(
             TopicGauges("dwcp_consumer_lag_records", "Records on the broker that are not committed", self._lag)
         )
@@ -124,6 +152,7 @@ class Worker(faust.Worker):
             if self.app.conf.web_enabled:
                 check_port(self.app.conf.web_bind, self.app.conf.web_port)
             check_broker(settings)
+            self.app.topic_ids = topic_ids(admin(settings), [settings.name_of(t) for t in (*INPUTS, *KEYED)])
         except DwcpError as exc:
             fail(exc)
         for agent in self.app.declared.values():

@@ -32,6 +32,7 @@ PBA_GAUGES: Final = {
 """Existing name: gauge of the network state, and its help text."""
 
 _STEP_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_RESTORE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _PBA_BUCKETS_MS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -47,6 +48,23 @@ class Metrics:
             "dwcp_dead_letters", "Records sent to the dead-letter topic", ["agent", "reason"], registry=r
         )
         self.late = Counter("dwcp_late_records", "Records too late to be applied", ["agent"], registry=r)
+        self.redelivered = Counter(
+            "dwcp_redelivered_records", "Records left out because ingest had sent them before", ["agent"], registry=r
+        )
+        self.skipped = Counter(
+            "dwcp_skipped_offsets", "Offsets that held no record any more when they were due", ["agent"], registry=r
+        )
+        self.replayed = Counter(
+            "dwcp_replayed_records", "Records stepped over again, silently, to restore a state", ["agent"], registry=r
+        )
+        self.snapshot_bytes = Counter("dwcp_snapshot_bytes", "Bytes of published snapshots", ["agent"], registry=r)
+        self.restore_seconds = Histogram(
+            "dwcp_restore_seconds",
+            "Time to restore an agent's states",
+            ["agent"],
+            buckets=_RESTORE_BUCKETS_S,
+            registry=r,
+        )
         self.step_seconds = Histogram(
             "dwcp_step_seconds", "Time of one step", ["agent"], buckets=_STEP_BUCKETS_S, registry=r
         )

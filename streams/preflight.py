@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from schemas.error import ConfigError, InfraError
-from schemas.topic import INPUTS, KEYED, TOPICS
+from schemas.topic import KEYED, STATES, TOPICS
 from streams.settings import Settings, variable_of
 from streams.topic import admin, partition_counts
 
@@ -30,11 +30,16 @@ def check_broker(settings: Settings) -> None:
             f"{len(missing)} of {len(TOPICS)} topics are missing on {settings.bootstrap} "
             f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}): run `dwcp topics apply`"
         )
-    want = counts[settings.name_of(KEYED[0])]
-    for topic in set(TOPICS) - set(INPUTS):
+    first = settings.name_of(STATES[0])
+    want = counts[first]
+    for topic in (*STATES, *KEYED):
         found = counts[settings.name_of(topic)]
-        if topic in KEYED and found != want:
-            allowed = f"{settings.name_of(KEYED[0])} has {want} partitions and keyed topics must have the same number"
+        if found != want:
+            # More partitions would send a key's records to another partition than its history and state.
+            allowed = (
+                f"{first} has {want} partitions, and keyed and state topics must have the same number for ever: "
+                "make new topics under other names (DWCP_TOPIC_*), and replay the raw ones"
+            )
             raise ConfigError(variable_of(topic), f"{settings.name_of(topic)} with {found} partitions", allowed)
 
 

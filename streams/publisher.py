@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Librdkafka
@@ -20,8 +20,26 @@ from faust.transport.drivers.aiokafka import Producer
 from schemas.error import InfraError
 from streams.fatal import die
 from streams.settings import Settings
+from streams.snapshot import PART_BYTES
 
 Headers = list[tuple[str, bytes | None]]
+
+
+class Publish(Protocol):
+    """Hands records to a producer; see `Publisher.publish`."""
+
+    async def __call__(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+        *,
+        partition: int = -1,
+    ) -> None:
+        """Return once all are in the producer's queue."""
+        ...
+
 
 _FULL_WAIT_S = 0.005
 _JOIN_POLL_S = 0.2
@@ -51,9 +69,17 @@ class Publisher(Producer):
             self._librdkafka = None
 
     async def publish(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], headers: Sequence[Headers]
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+        *,
+        partition: int = -1,
     ) -> None:
         """Hand records to the producer; returns once all are in its queue.
+
+        They go to the given partition, or where murmur2 of each key says.
 
         Waits, without blocking the loop, while the queue is full or a flush goes on: that
         is the back-pressure that stops fetching when outputs are slow. Delivery is awaited
@@ -64,7 +90,7 @@ class Publisher(Producer):
         while row < len(values):
             end = min(row + _SLICE, len(values))
             async with self._turn:
-                row = self._produce(topic, keys, values, headers, row, end)
+                row = self._produce(topic, keys, values, headers, partition, row, end)
             await asyncio.sleep(0 if row == end else _FULL_WAIT_S)
             librdkafka.poll(0)
             self._check()
@@ -75,6 +101,7 @@ class Publisher(Producer):
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
         headers: Sequence[Headers],
+        partition: int,
         row: int,
         end: int,
     ) -> int:
@@ -82,7 +109,7 @@ class Publisher(Producer):
         produce = self._connected().produce
         try:
             while row < end:
-                produce(topic, values[row], keys[row], headers=headers[row])
+                produce(topic, values[row], keys[row], partition, headers=headers[row])
                 row += 1
         except BufferError:
             pass
@@ -130,7 +157,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         "delivery.report.only.error": True,
         "delivery.timeout.ms": int(settings.delivery_timeout_s * 1000),
         # Dead letters carry their input and its reasons, so they may be larger than any output.
-        "message.max.bytes": max_record_bytes(settings.output_max_bytes),
+        "message.max.bytes": max(max_record_bytes(settings.output_max_bytes), 2 * PART_BYTES),
         "queue.buffering.max.messages": 200_000,
         "queue.buffering.max.kbytes": 262_144,
         "log_level": 4,

@@ -1,12 +1,11 @@
 """The one guarded loop that every agent runs in.
 
 Chunk -> columns -> step -> bytes -> producer -> done. What is bad in a record goes to
-the dead-letter or the late topic and the stream goes on. Nothing else may go wrong
-quietly: Faust commits an event whose agent raised, so no exception leaves the loop.
-Trouble with the infrastructure, and an exception in a step that nobody foresaw, end
-the process with exit code 70 before the chunk is done; a restart replays it. (A step
-that fails on the same record every time therefore stops the stream: loud, and
-nothing is lost.)
+the dead-letter or the late topic and the stream goes on; so does a record that a step
+fails on. Nothing else may go wrong quietly: Faust commits an event whose agent raised,
+so no exception leaves the loop. Trouble with the infrastructure, and a step that fails
+on everything, end the process with exit code 70 before the chunk is done; a restart
+replays it.
 """
 
 from __future__ import annotations
@@ -14,48 +13,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from schemas import header
 from schemas.batch import Batch, Rejection, Result
-from schemas.codec import codec_of
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
-from schemas.topic import DEAD_LETTER, INPUTS, LATE, NETWORK_FORECAST
-from streams.agent import Agent, State
+from schemas.topic import DEAD_LETTER, LATE, NETWORK_FORECAST
 from streams.chunk import Chunk, by_partition, fill
-from streams.envelope import Envelope, Headers, reject_headers, reject_record
+from streams.envelope import Envelope, reject_headers, reject_record
 from streams.fatal import die
-from streams.metric import Gauges, Metrics
+from streams.metric import Metrics
 from streams.offset import OffsetTracker
+from streams.publisher import Publish
 from streams.settings import Settings
+from streams.stepper import Stepper, Work
+from streams.store import StateStore
 
 _log = logging.getLogger(__name__)
 
 _HEADER_OVERHEAD_BYTES: Final = 512
-
-
-class Publish(Protocol):
-    """Hands records to a producer; see `streams.publisher.Publisher.publish`."""
-
-    async def __call__(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], headers: Sequence[Headers]
-    ) -> None:
-        """Return once all are in the producer's queue."""
-        ...
-
-
-@dataclass(slots=True)
-class _Held:
-    """A partition's state and the offset it has reached."""
-
-    state: State
-    next_offset: int
-    moved: bool = False
 
 
 class Runner:
@@ -63,8 +39,10 @@ class Runner:
 
     Parameters
     ----------
-    agent
+    stepper
         What to run.
+    store
+        Its states.
     settings
         Topic names and size limits.
     tracker
@@ -76,21 +54,26 @@ class Runner:
     """
 
     def __init__(
-        self, agent: Agent, settings: Settings, tracker: OffsetTracker[Any], publish: Publish, metrics: Metrics
+        self,
+        stepper: Stepper,
+        store: StateStore,
+        settings: Settings,
+        tracker: OffsetTracker[Any],
+        publish: Publish,
+        metrics: Metrics,
     ) -> None:
-        assert agent.source.record is not None
-        self.agent = agent
+        self.agent = stepper.agent
+        self.store = store
+        self._stepper = stepper
         self._settings = settings
         self._tracker = tracker
         self._publish = publish
         self._metrics = metrics
-        self._codec = codec_of(agent.source.record)
-        self._is_raw = agent.source in INPUTS
-        self._envelopes = {topic: Envelope(topic, agent.name) for topic in agent.publishes}
-        self._held: dict[int, _Held] = {}
-        self._step_seconds = metrics.step_seconds.labels(agent.name)
-        self._batch_records = metrics.batch_records.labels(agent.name)
-        self._events_in = metrics.events_in.labels(settings.name_of(agent.source))
+        self._envelopes = {topic: Envelope(topic, self.agent.name) for topic in self.agent.publishes}
+        self._step_seconds = metrics.step_seconds.labels(self.agent.name)
+        self._batch_records = metrics.batch_records.labels(self.agent.name)
+        self._redelivered = metrics.redelivered.labels(self.agent.name)
+        self._events_in = metrics.events_in.labels(settings.name_of(self.agent.source))
 
     async def run(self, chunks: AsyncIterable[Chunk]) -> None:
         """Process chunks until they end.
@@ -132,67 +115,42 @@ class Runner:
             for chunk in begun:
                 self._tracker.leave(chunk.span)
 
-    def gauges(self) -> list[Gauges]:
-        """Gauges of every partition's state."""
-        return [held.state.gauges() for held in self._held.values()]
-
-    def assigned(self, partitions: set[int]) -> None:
-        """Partitions after a rebalance: drop the states of all others."""
-        self._held = {p: held for p, held in self._held.items() if p in partitions}
-        for held in self._held.values():
-            held.moved = True
-
     async def _apply(self, chunk: Chunk) -> None:
         records = chunk.records
-        decoded, rejected = self._codec.decode([r.value for r in records])
-        origin = self._origins(chunk)
-        rows = _kept(len(records), rejected)
-        result = Result()
-        if decoded:
-            state = self._state_at(chunk)
-            batch = Batch(
-                topic=self.agent.source,
-                partition=chunk.tp.partition,
-                columns=self._codec.columns(decoded),
-                key=[records[r].key for r in rows.tolist()],
-                offset=np.array([records[r].offset for r in rows.tolist()], np.int64),
-                origin=[origin[r] for r in rows.tolist()],
-            )
+        work = self._stepper.decode(records, chunk.tp.partition)
+        held = await self.store.at(chunk.tp.partition, chunk.span.first)
+        try:
+            work = self._stepper.admit(held, records, work)
             started = perf_counter()
-            result = state.step(batch)
-            self._observe(batch, result, perf_counter() - started)
-            rejected += [Rejection(int(rows[r]), error) for r, error in result.rejected]
-            rejected += await self._publish_outputs(batch, result, rows)
-        await self._publish_rejects(chunk, origin, rejected)
+            result = self._stepper.step(held, work)
+            self._observe(work.batch, result, perf_counter() - started)
+        except (DwcpError, MemoryError):
+            raise
+        except Exception:
+            _log.exception("%s: the step failed; trying its records one by one", self._where(chunk))
+            held = await self.store.rewind(chunk.tp.partition, chunk.span.first)
+            work = self._stepper.admit(held, records, self._stepper.decode(records, chunk.tp.partition))
+            result = self._stepper.step_each(held, work)
+        held.next_offset = chunk.span.end
+        rejected = work.rejected + [Rejection(int(work.row[r]), error) for r, error in result.rejected]
+        rejected += await self._publish_outputs(work, result)
+        await self._publish_rejects(chunk, work.origin, rejected)
         self._events_in.inc(len(records))
+        self._redelivered.inc(work.redelivered)
 
-    def _state_at(self, chunk: Chunk) -> State:
-        """The partition's state, if it has seen everything before the chunk and nothing of it.
-
-        A chunk from before the state's offset is a replay, and after a rebalance a chunk
-        from after it means that somebody else has worked in between: both start afresh.
-        """
-        partition, span = chunk.tp.partition, chunk.span
-        held = self._held.get(partition)
-        if held is None or span.first < held.next_offset or (held.moved and span.first != held.next_offset):
-            held = self._held[partition] = _Held(self.agent.state(), span.end)
-        held.next_offset = span.end
-        held.moved = False
-        return held.state
-
-    async def _publish_outputs(self, batch: Batch, result: Result, rows: NDArray[np.intp]) -> list[Rejection]:
+    async def _publish_outputs(self, work: Work, result: Result) -> list[Rejection]:
         """Publish the outputs; what is too large for the broker becomes a reject of its input."""
         oversized: list[Rejection] = []
         limit = self._settings.output_max_bytes - _HEADER_OVERHEAD_BYTES
         for topic, output in result.outputs.items():
             if not len(output.row):
                 continue
-            keys, values, headers = self._envelopes[topic].encode(output, batch.origin, batch.key)
+            keys, values, headers = self._envelopes[topic].encode(output, work.batch.origin, work.batch.key)
             if max(map(len, values)) > limit:
                 large = [i for i, value in enumerate(values) if len(value) > limit]
                 for i in reversed(large):
                     message = f"its {topic.kind} record has {len(values[i])} bytes, {limit} are allowed"
-                    oversized.append(Rejection(int(rows[output.row[i]]), ValidationError("oversized", message)))
+                    oversized.append(Rejection(int(work.row[output.row[i]]), ValidationError("oversized", message)))
                     del keys[i], values[i], headers[i]
             name = self._settings.name_of(topic)
             await self._publish(name, keys, values, headers)
@@ -220,12 +178,6 @@ class Runner:
             for r in chosen:
                 self._metrics.dead_letters.labels(self.agent.name, r.error.reason).inc()
 
-    def _origins(self, chunk: Chunk) -> list[bytes]:
-        topic, partition = chunk.tp.topic, chunk.tp.partition
-        if self._is_raw:
-            return [header.origin_of(topic, partition, r.offset) for r in chunk.records]
-        return [_origin_header(r.headers) or header.origin_of(topic, partition, r.offset) for r in chunk.records]
-
     def _observe(self, batch: Batch, result: Result, elapsed_s: float) -> None:
         self._step_seconds.observe(elapsed_s)
         self._batch_records.observe(len(batch))
@@ -236,18 +188,3 @@ class Runner:
 
     def _where(self, chunk: Chunk) -> str:
         return f"agent {self.agent.name}, {chunk!r}"
-
-
-def _kept(n: int, rejected: Sequence[Rejection]) -> NDArray[np.intp]:
-    """Rows that were not rejected."""
-    keep = np.ones(n, np.bool_)
-    keep[[r.row for r in rejected]] = False
-    return np.flatnonzero(keep)
-
-
-def _origin_header(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
-    """The origin a record carries; ours write it first. None when it is not text: ids are made of it."""
-    for name, value in headers:
-        if name == header.ORIGIN:
-            return value if value and value.isascii() else None
-    return None

@@ -21,6 +21,7 @@ from schemas.topic import TOPICS, Topic
 _TOPIC_PREFIX = "DWCP_TOPIC_"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_REGISTRY_URL = re.compile(r"(https?://[^\s/@,]+[^\s@,]*(,\s*https?://[^\s/@,]+[^\s@,]*)*|mock://[\w.-]*)?")
 
 Parse = Callable[[str, str], Any]
 """Turns (variable name, text) into a value, or raises ConfigError."""
@@ -126,6 +127,14 @@ class Settings:
     batch_max_records: int = _variable(
         "DWCP_BATCH_MAX_RECORDS", "4096", "records handed to a step at once, at most", _number(int, 1, 1_000_000, "")
     )
+    rebuild_records: int = _variable(
+        "DWCP_REBUILD_RECORDS", "200000", "records per partition that a state without a snapshot is rebuilt from",
+        _number(int, 0, 1_000_000_000, ""),
+    )  # fmt: skip
+    snapshot_interval_s: float = _variable(
+        "DWCP_SNAPSHOT_INTERVAL_S", "2", "between snapshots of a state; what came since is replayed after a crash",
+        _number(float, 0.05, 3600, "s"),
+    )  # fmt: skip
     buffer_batches: int = _variable(
         "DWCP_BUFFER_BATCHES", "16", "batches buffered per agent before fetching pauses", _number(int, 2, 1024, "")
     )
@@ -159,6 +168,18 @@ class Settings:
     data_dir: str = _variable(
         "DWCP_DATA_DIR", "~/.local/share/dwcp", "where a worker keeps files of its own", _directory
     )
+    output_format: str = _variable(
+        "DWCP_OUTPUT_FORMAT", "json", "format of outputs; avro is single-object framing; inputs may be any",
+        _choice("json", "avro", "avro-confluent"),
+    )  # fmt: skip
+    schema_registry_url: str = _variable(
+        "DWCP_SCHEMA_REGISTRY_URL", "", "registry of the schemas of Confluent-framed Avro; empty: such records are "
+        "dead letters", _matching(_REGISTRY_URL, "http://host:port, several separated by ',', or mock://name"),
+    )  # fmt: skip
+    schema_registry_auth: str = _variable(
+        "DWCP_SCHEMA_REGISTRY_AUTH", "", "user:password at the registry",
+        _matching(re.compile(r"([^:]+:.+)?"), "user:password"),
+    )  # fmt: skip
     topic_names: Mapping[Topic, str] = field(default_factory=dict)
 
     @classmethod
@@ -183,6 +204,8 @@ class Settings:
         if values["heartbeat_s"] > values["session_timeout_s"] / 2:
             allowed = f"at most half of DWCP_SESSION_TIMEOUT_S={values['session_timeout_s']:g}"
             raise ConfigError("DWCP_HEARTBEAT_S", values["heartbeat_s"], allowed)
+        if values["output_format"] == "avro-confluent" and not values["schema_registry_url"]:
+            raise ConfigError("DWCP_OUTPUT_FORMAT", "avro-confluent", "avro-confluent needs DWCP_SCHEMA_REGISTRY_URL")
         return cls(topic_names=_topic_names(environment), **values)
 
     def name_of(self, topic: Topic) -> str:
@@ -200,6 +223,8 @@ class Settings:
         for key, variable in _BY_FIELD.items():
             value = getattr(self, key)
             text = self.bootstrap if key == "brokers" else f"{value:g}" if isinstance(value, float) else str(value)
+            if key == "schema_registry_auth" and text:
+                text = "*****"
             rows.append(Effective(variable.name, text, variable.default, variable.meaning))
         for topic, name in self.topic_names.items():
             rows.append(Effective(variable_of(topic), name, topic.name, f"name of the {topic.kind} topic"))

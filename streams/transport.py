@@ -33,6 +33,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from schemas.error import InfraError
+from streams import lenient
 from streams.chunk import Chunk
 from streams.offset import OffsetTracker
 from streams.publisher import Publisher
@@ -42,6 +43,8 @@ if faust.__version__ != "0.15.3" or not aiokafka.__version__.startswith("0.14.")
         f"faust-streaming {faust.__version__} with aiokafka {aiokafka.__version__} is untested here: "
         "install faust-streaming==0.15.3 and aiokafka>=0.14,<0.15"
     )
+
+lenient.install()
 
 _POLL_S = 0.05
 _DRAIN_S = 5.0
@@ -210,7 +213,14 @@ class Consumer(driver.Consumer):
         if did_commit:
             self.tracker.committed({tp: at for tp, at in offsets.items() if self.takes_chunks(tp)})
             self.last_progress = monotonic()
+            await self.app.committed(offsets)
         return did_commit
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Set every position to the committed offset, and see to it that states come to stand there."""
+        committed: Mapping[TP, int] = await super().seek_to_committed()
+        self.app.assigned(committed)
+        return committed
 
     async def wait_empty(self) -> None:
         """Wait for the chunks being worked on (not for those buffered), then commit what is done."""

@@ -18,12 +18,15 @@ from schemas import header
 from schemas.batch import Batch, Output, Rejection, Result
 from schemas.error import LateRecord, ValidationError
 from schemas.topic import DEAD_LETTER, LATE, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW, SYSTEM_SCORE
-from streams.agent import agents_by_name, declare
+from streams.agent import Agent, agents_by_name, declare
 from streams.chunk import Chunk
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
+from streams.publisher import Publish
 from streams.runner import Runner
 from streams.settings import Settings
+from streams.stepper import Stepper
+from streams.store import StateStore
 
 
 class Counting:
@@ -61,6 +64,13 @@ def value(time_ms: int) -> bytes:
     return msgspec.json.encode(ZEROS | {"timestamp": time_ms, "node_id": "n"})
 
 
+def runner_of(
+    agent: Agent, settings: Settings, tracker: OffsetTracker[TP], publish: Publish, metrics: Metrics
+) -> Runner:
+    stepper = Stepper(agent, settings.name_of(agent.source))
+    return Runner(stepper, StateStore(stepper, settings, None, publish, metrics), settings, tracker, publish, metrics)
+
+
 class Bench:
     """A runner, its tracker, and what it published."""
 
@@ -69,10 +79,16 @@ class Bench:
         self.out: dict[str, list[tuple[bytes | None, bytes | None, dict[str, bytes | None]]]] = defaultdict(list)
         self.metrics = Metrics()
         settings = Settings.from_environment(environment)
-        self.runner = Runner(AGENT, settings, self.tracker, self.publish, self.metrics)
+        self.runner = runner_of(AGENT, settings, self.tracker, self.publish, self.metrics)
 
     async def publish(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], headers: Sequence[list]
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[list],
+        *,
+        partition: int = -1,
     ) -> None:
         self.out[topic] += [(k, v, dict(h)) for k, v, h in zip(keys, values, headers, strict=True)]
 
@@ -80,7 +96,16 @@ class Bench:
         tp = TP(SYSTEM_KEYED.name, partition)
         records = [
             ConsumerRecord(
-                *tp, first + i, 0, 0, b"n", v, None, 1, len(v), ((header.ORIGIN, b"raw/1/%d" % (first + i)),)
+                *tp,
+                first + i,
+                0,
+                0,
+                b"n",
+                v,
+                None,
+                1,
+                len(v),
+                ((header.ORIGIN, b"raw/%d/%d" % (partition + 1, first + i)),),
             )
             for i, v in enumerate(values)
         ]
@@ -143,28 +168,57 @@ def test_state_goes_on_across_chunks_and_is_per_partition() -> None:
     b = Bench()
     b.process(b.chunk(0, [value(10)]), b.chunk(0, [value(10)], partition=1), b.chunk(1, [value(11)]))
     assert b.scores() == [0, 0, 1]
-    assert b.runner.gauges() == [{"seen": (2.0, None)}, {"seen": (1.0, None)}]
+    assert b.runner.store.gauges() == [{"seen": (2.0, None)}, {"seen": (1.0, None)}]
 
 
-@pytest.mark.parametrize(
-    ("first_again", "rebalanced", "expected"),
-    [(1, False, 1), (1, True, 1), (5, False, 1), (5, True, 0), (0, True, 0), (0, False, 0)],
-)
-def test_state_starts_afresh_when_it_does_not_fit_the_offset(first_again: int, rebalanced: bool, expected: int) -> None:
+def test_a_rebalance_drops_what_stands_elsewhere_and_keeps_what_stands_right() -> None:
+    b = Bench()
+    b.process(b.chunk(0, [value(10)]), b.chunk(0, [value(10)], partition=1), b.chunk(0, [value(10)], partition=2))
+    b.runner.store.assign({0: 1, 1: 5}, settled=True)
+    assert b.runner.store.gauges() == [{"seen": (1.0, None)}, {"seen": (0.0, None)}]
+    b.process(b.chunk(1, [value(11)]), b.chunk(5, [value(11)], partition=1))
+    assert b.scores() == [0, 0, 0, 1, 0]
+
+
+def test_a_rebalance_amid_a_step_keeps_nothing() -> None:
     b = Bench()
     b.process(b.chunk(0, [value(10)]))
-    b.tracker.seek({TP(SYSTEM_KEYED.name, 0): first_again})
-    if rebalanced:
-        b.runner.assigned({0})
-    b.process(b.chunk(first_again, [value(11)]))
-    assert b.scores()[-1] == expected
+    b.runner.store.assign({0: 1}, settled=False)
+    assert b.runner.store.gauges() == [{"seen": (0.0, None)}]
 
 
-def test_states_of_partitions_that_went_away_are_dropped() -> None:
+def test_a_chunk_of_nothing_but_rejects_moves_the_state_on() -> None:
     b = Bench()
-    b.process(b.chunk(0, [value(10)]), b.chunk(0, [value(10)], partition=1))
-    b.runner.assigned({1})
-    assert len(b.runner.gauges()) == 1
+    b.process(b.chunk(0, [value(10)]), b.chunk(1, [b"{"]))
+    b.runner.store.assign({0: 2}, settled=True)
+    assert b.runner.store.gauges() == [{"seen": (1.0, None)}]
+
+
+def test_offsets_that_hold_nothing_any_more_are_counted() -> None:
+    b = Bench()
+    b.runner.store.assign({0: 3}, settled=True)
+    b.process(b.chunk(10, [value(10)]))
+    assert b.metrics.registry.get_sample_value("dwcp_skipped_offsets_total", {"agent": "counting"}) == 7
+
+
+def test_what_ingest_delivered_twice_is_left_out_and_counted() -> None:
+    b = Bench()
+    first = b.chunk(0, [value(10), value(11)])
+    again = b.chunk(2, [value(11), value(12)])
+    again.records[0].headers = first.records[1].headers
+    b.process(first, again)
+    assert b.scores() == [0, 1, 2]
+    assert b.metrics.registry.get_sample_value("dwcp_redelivered_records_total", {"agent": "counting"}) == 1
+    assert b.tracker.committable(first.tp) == 4
+
+
+def test_a_replayed_dead_letter_is_no_redelivery() -> None:
+    b = Bench()
+    first = b.chunk(0, [value(10), value(11)])
+    again = b.chunk(2, [value(12)])
+    again.records[0].headers = (*first.records[0].headers, (header.REPLAYED_FROM, b"dead/0/7"))
+    b.process(first, again)
+    assert b.scores() == [0, 1, 2]
 
 
 def test_an_overtaken_chunk_is_left_alone() -> None:
@@ -214,10 +268,36 @@ def test_counts() -> None:
     assert 'dwcp_step_seconds_count{agent="counting"} 1.0' in text
 
 
+class Fussy(Counting):
+    """Fails on the record of time 66, after it has begun to count the batch."""
+
+    def step(self, batch: Batch) -> Result:
+        """Number the records."""
+        if 66 in batch.columns["timestamp"]:
+            self.seen += 1000
+            raise ValueError("sixty-six")
+        return super().step(batch)
+
+
+def test_a_record_that_a_step_fails_on_goes_to_the_dead_letters_and_the_stream_goes_on() -> None:
+    b = Bench()
+    agent = declare("counting", source=SYSTEM_KEYED, state=Fussy, publishes=(SYSTEM_SCORE,))
+    b.runner = runner_of(agent, Settings.from_environment({}), b.tracker, b.publish, b.metrics)
+    b.process(b.chunk(0, [value(10), b"{", value(66), value(12)]), b.chunk(4, [value(13), value(14)]))
+    assert [v for _, v, _ in b.out[DEAD_LETTER.name]] == [b"{", value(66), value(13)]
+    failed = b.out[DEAD_LETTER.name][1][2]
+    assert failed[header.ERROR_REASON] == b"step_failed"
+    assert failed[header.ERROR_MESSAGE] == b"ValueError: sixty-six"
+    assert [h[header.ORIGIN] for _, _, h in b.out[SYSTEM_SCORE.name]] == [b"raw/1/0", b"raw/1/3", b"raw/1/5"]
+    assert b.tracker.committable(TP(SYSTEM_KEYED.name, 0)) == 6
+
+
 @pytest.mark.parametrize(
-    ("failure", "says"), [("ValueError('boom')", "boom"), ("InfraError('disk full')", "disk full")]
+    ("failure", "records", "says"), [("ValueError('boom')", 64, "boom"), ("InfraError('disk full')", 1, "disk full")]
 )
-def test_an_unforeseen_error_ends_the_process_before_the_chunk_is_done(failure: str, says: str) -> None:
+def test_what_is_no_records_fault_ends_the_process_before_the_chunk_is_done(
+    failure: str, records: int, says: str
+) -> None:
     program = f"""
 from schemas.error import InfraError
 from tests.streams import test_runner as t
@@ -228,7 +308,7 @@ class Broken(t.Counting):
 
 object.__setattr__(t.AGENT, "state", Broken)
 b = t.Bench()
-b.process(b.chunk(7, [t.value(10)]))
+b.process(b.chunk(7, [t.value(10)] * {records}))
 print("went on")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
@@ -236,7 +316,7 @@ print("went on")
     assert done.stdout == ""
     assert says in done.stderr
     assert "agent counting" in done.stderr
-    assert "Span(7, 8)" in done.stderr, "where it happened"
+    assert f"Span(7, {7 + records})" in done.stderr, "where it happened"
 
 
 def test_declarations_that_cannot_work() -> None:
@@ -255,7 +335,7 @@ def test_raw_records_are_their_own_origin_whatever_they_claim() -> None:
     tracker: OffsetTracker[TP] = OffsetTracker()
     bench = Bench()
     agent = declare("raw", source=NETWORK_RAW, state=Counting, publishes=())
-    runner = Runner(agent, Settings.from_environment({}), tracker, bench.publish, Metrics())
+    runner = runner_of(agent, Settings.from_environment({}), tracker, bench.publish, Metrics())
     tp = TP(NETWORK_RAW.name, 3)
     record = ConsumerRecord(*tp, 8, 0, 0, None, b"{", None, 0, 1, ((header.ORIGIN, b"forged/0/0"),))
     asyncio.run(runner.process([Chunk(tp, [record], tracker.register(tp, 8, 9))]))

@@ -1,0 +1,248 @@
+"""The states of one agent in this worker: held, written down, and taken over from others.
+
+- **Assignment**: a state that stands exactly at the committed offset goes on (nobody else committed
+  anything, and states depend on records alone); every other partition is restored, in a thread, and its
+  records wait for that.
+- **Snapshot**: every interval, what changed is captured between two steps, and published once the
+  offset it stands at is committed. So no snapshot is ever ahead of the committed offset, commits wait for
+  nothing, and a worker that was replaced without knowing it cannot publish a wrong one. When the
+  changes since the last whole snapshot outgrow it, a whole one follows and what came before is deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import Final
+
+from schemas.error import InfraError
+from streams.agent import is_kept
+from streams.changelog import Changelog, Restored
+from streams.metric import Gauges, Metrics
+from streams.publisher import Publish
+from streams.settings import Settings
+from streams.snapshot import Content, Headers, Id, Label, split
+from streams.stepper import Held, Stepper
+
+_log = logging.getLogger(__name__)
+
+_LEAST_DELTA_BYTES: Final = 256 * 1024
+_BYTES_PER_S: Final = 32e6
+"""So fast are snapshots written at most, each round on average: bursts make them rarer, not the worker slower."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """What of a partition's state was captured so far."""
+
+    id: Id
+    next_offset: int
+    base_bytes: int
+    delta_bytes: int
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A snapshot that waits for its offset to be committed."""
+
+    next_offset: int
+    whole: bool
+    values: list[bytes]
+    headers: list[Headers]
+
+
+class StateStore:
+    """States by partition of the agent's source.
+
+    Parameters
+    ----------
+    stepper
+        The agent's.
+    settings
+        How often to write, and where.
+    changelog
+        Where snapshots are; None for an agent that keeps none.
+    publish
+        Where snapshots go.
+    metrics
+        What is counted.
+    """
+
+    def __init__(
+        self, stepper: Stepper, settings: Settings, changelog: Changelog | None, publish: Publish, metrics: Metrics
+    ) -> None:
+        self._stepper = stepper
+        self._settings = settings
+        self._changelog = changelog
+        self._publish = publish
+        self._metrics = metrics
+        self._name = stepper.agent.name
+        self._writer = uuid.uuid4().hex[:12]
+        self._number = 0
+        self._held: dict[int, Held] = {}
+        self._written: dict[int, _Written] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._obsolete: dict[int, int] = {}
+        self._not_before = 0.0
+        self._restoring: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """No state is being restored."""
+        return self._restoring is None or self._restoring.done()
+
+    def gauges(self) -> list[Gauges]:
+        """Gauges of every partition's state."""
+        return [held.state.gauges() for held in self._held.values()]
+
+    def assign(self, committed: Mapping[int, int | None], *, settled: bool) -> None:
+        """Partitions after a rebalance: go on with what stands where it should, restore the rest.
+
+        Parameters
+        ----------
+        committed
+            Offset of each partition that is ours, None where nothing was committed yet.
+        settled
+            No step is under way, so that every state has published all it has seen.
+        """
+        kept = {
+            p
+            for p, offset in committed.items()
+            if settled and offset is not None and p in self._held and self._held[p].next_offset == offset
+        }
+        for held in (self._held, self._written, self._pending, self._obsolete):
+            for p in set(held) - kept:
+                del held[p]
+        wanted = {p: offset for p, offset in committed.items() if offset is not None and p not in kept}
+        if self._restoring is not None:
+            self._restoring.cancel()
+        self._restoring = None
+        if wanted and self._changelog is not None:
+            self._restoring = asyncio.create_task(self._restore(wanted))
+        elif self._changelog is None:
+            self._held |= {p: self._start(offset) for p, offset in wanted.items()}
+
+    async def at(self, partition: int, first: int) -> Held:
+        """The partition's state, for records from offset `first` on; waits while it is being restored.
+
+        Raises
+        ------
+        InfraError
+            When the state has seen the records already, or cannot be restored.
+        """
+        await self._restored()
+        held = self._held.get(partition)
+        if held is None:
+            held = self._held[partition] = self._stepper.start()
+        elif held.next_offset is not None and first < held.next_offset:
+            raise InfraError(f"{self._name}/{partition} has seen offset {first} already")
+        elif held.next_offset is not None and first > held.next_offset:
+            missing = first - held.next_offset
+            self._metrics.skipped.labels(self._name).inc(missing)
+            _log.warning(
+                "%s/%d: %d offsets before %d hold no record (retention?)", self._name, partition, missing, first
+            )
+        return held
+
+    async def _restored(self) -> None:
+        while (task := self._restoring) is not None:
+            await asyncio.wait([task])  # a later assignment may cancel it and begin another
+            if task is self._restoring:
+                self._restoring = None
+                task.result()
+
+    async def rewind(self, partition: int, limit: int) -> Held:
+        """The partition's state anew, as it was before offset `limit`: after a step that failed half-way."""
+        for held in (self._held, self._written, self._pending):
+            held.pop(partition, None)
+        if self._changelog is None:
+            self._held[partition] = self._start(limit)
+        else:
+            await self._restore({partition: limit})
+        return self._held[partition]
+
+    def _start(self, next_offset: int) -> Held:
+        held = self._stepper.start()
+        held.next_offset = next_offset
+        return held
+
+    async def _restore(self, wanted: Mapping[int, int]) -> None:
+        assert self._changelog is not None
+        started = perf_counter()
+        found = await asyncio.get_running_loop().run_in_executor(None, self._changelog.restore, dict(wanted))
+        for p, one in found.items():
+            self._take(p, one)
+        replayed = sum(one.replayed for one in found.values())
+        elapsed = perf_counter() - started
+        self._metrics.restore_seconds.labels(self._name).observe(elapsed)
+        self._metrics.replayed.labels(self._name).inc(replayed)
+        _log.info(
+            "%s: %d partitions restored, %d of them from a snapshot, and %d records replayed in %.2f s",
+            self._name, len(found), sum(one.id is not None for one in found.values()), replayed, elapsed,
+        )  # fmt: skip
+
+    def _take(self, partition: int, one: Restored) -> None:
+        self._held[partition] = one.held
+        if one.id is not None:
+            offset = (one.held.next_offset or 0) - one.replayed
+            self._written[partition] = _Written(one.id, offset, one.base_bytes, one.delta_bytes)
+
+    def capture(self) -> None:
+        """Capture what changed in every partition since its last snapshot; call it between steps."""
+        if self._changelog is None or not self.ready:
+            return
+        now = monotonic()
+        if now < self._not_before:
+            return
+        size = 0
+        for p, held in self._held.items():
+            written = self._written.get(p)
+            moved = held.next_offset is not None and (written is None or held.next_offset > written.next_offset)
+            if moved and p not in self._pending:
+                size += self._capture(p, held, written)
+        self._not_before = now + size / _BYTES_PER_S
+
+    def _capture(self, partition: int, held: Held, written: _Written | None) -> int:
+        assert self._changelog is not None
+        assert held.next_offset is not None
+        assert is_kept(held.state)
+        whole = written is None or written.delta_bytes > max(written.base_bytes, _LEAST_DELTA_BYTES)
+        self._number += 1
+        label = Label(
+            app=self._settings.app_id,
+            id=(self._writer, self._number),
+            parent=None if whole or written is None else written.id,
+            next_offset=held.next_offset,
+            topic_ids=self._changelog.topic_ids,
+        )
+        newest = {name.decode(): offset for name, offset in held.newest_origin.items()}
+        values, headers = split(label, Content(held.state.capture(whole=whole), newest))
+        size = sum(map(len, values))
+        base, delta = (size, 0) if whole or written is None else (written.base_bytes, written.delta_bytes + size)
+        self._written[partition] = _Written(label.id, held.next_offset, base, delta)
+        self._pending[partition] = _Pending(held.next_offset, whole, values, headers)
+        return size
+
+    async def committed(self, positions: Iterable[tuple[int, int]]) -> None:
+        """Offsets that the broker confirmed: publish the snapshots that waited for them."""
+        if self._changelog is None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._obsolete:  # a commit flushes first: the snapshots that replace these are on the broker
+            obsolete, self._obsolete = self._obsolete, {}
+            await loop.run_in_executor(None, self._changelog.trim, obsolete)
+        for p, offset in positions:
+            pending = self._pending.get(p)
+            if pending is None or pending.next_offset > offset:
+                continue
+            del self._pending[p]
+            end = await loop.run_in_executor(None, self._changelog.end, p) if pending.whole else 0
+            none = [None] * len(pending.values)
+            await self._publish(self._changelog.topic, none, pending.values, pending.headers, partition=p)
+            self._metrics.snapshot_bytes.labels(self._name).inc(sum(map(len, pending.values)))
+            if end:
+                self._obsolete[p] = end
