@@ -1,9 +1,12 @@
-"""JSON bytes to columns and columns to JSON bytes.
+"""Bytes to columns and columns to bytes.
 
-Decoding isolates bad records: one that is not JSON, or not its record, becomes a
-`Rejection` and the rest of the batch goes on. Records are decoded one by one with
-a compiled decoder, because joining them into one document lets two broken records
-complete each other.
+Decoding isolates bad records: one that is not its record becomes a `Rejection` and the
+rest of the batch goes on. Records are decoded one by one with a compiled decoder,
+because joining them into one document lets two broken records complete each other.
+
+JSON and Avro in either framing (`schemas.avro.frame`) are told apart by a value's first
+bytes, record by record. A batch is taken to be JSON until a record is not; fastavro is
+imported when the first Avro record comes, or when Avro is written.
 """
 
 from __future__ import annotations
@@ -12,19 +15,28 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from schemas.avro.frame import CONFLUENT, SINGLE_OBJECT
 from schemas.batch import Columns, Rejection, object_column
-from schemas.error import DecodeError, ValidationError
+from schemas.error import DecodeError, RecordError, ValidationError
+from schemas.header import AVRO, JSON
+
+if TYPE_CHECKING:
+    from schemas.avro.reader import AvroReader, SchemaSource
+    from schemas.avro.writer import AvroWriter
 
 R = TypeVar("R", bound=Struct)
 
 _encoder = msgspec.json.Encoder()
+
+_AVRO_FIRST_BYTES: Final = (CONFLUENT, SINGLE_OBJECT[0])
+"""No JSON text begins with either, so what does is Avro or broken."""
 
 
 def _dtype(annotation: Any) -> type:
@@ -40,15 +52,30 @@ def _dtype(annotation: Any) -> type:
 
 
 class Codec(Generic[R]):
-    """JSON codec of one record type."""
+    """The codec of one record type: reads every format, writes one.
 
-    def __init__(self, record: type[R]) -> None:
+    Parameters
+    ----------
+    record
+        The type.
+    source
+        Schemas of Avro writers by registry id; without one such records are rejected.
+    avro_prefix
+        Write Avro behind this frame; None writes JSON.
+    """
+
+    def __init__(self, record: type[R], source: SchemaSource | None = None, avro_prefix: bytes | None = None) -> None:
         hints = get_type_hints(record, include_extras=True)
         self.record = record
         self.fields: tuple[str, ...] = record.__struct_fields__
         self._columns = [(name, attrgetter(name), _dtype(hints[name])) for name in self.fields]
         self._optional_ints = {name for name in self.fields if _is_optional_int(hints[name])}
         self._decode = msgspec.json.Decoder(record).decode
+        self._source = source
+        self._reader: AvroReader[R] | None = None
+        self._writer = None if avro_prefix is None else _avro_writer(record, avro_prefix)
+        self.content_type: bytes = JSON if self._writer is None else AVRO
+        """Of what `encode` returns."""
 
     def decode(self, values: Sequence[bytes | None]) -> tuple[list[R], list[Rejection]]:
         """Decode values; rows that are not this record come back as rejections.
@@ -59,6 +86,11 @@ class Codec(Generic[R]):
             The records that decoded, in order.
         rejected
             One per row that did not, with its row in `values`.
+
+        Raises
+        ------
+        InfraError
+            When an Avro record's schema is in a registry that does not answer.
         """
         decode = self._decode
         try:
@@ -74,7 +106,9 @@ class Codec(Generic[R]):
                 rejected.append(Rejection(row, DecodeError("empty", "the value is empty")))
                 continue
             try:
-                records.append(self._decode(value))
+                records.append(self._read_avro(value) if value[0] in _AVRO_FIRST_BYTES else self._decode(value))
+            except RecordError as exc:
+                rejected.append(Rejection(row, exc))
             except msgspec.ValidationError as exc:
                 rejected.append(Rejection(row, ValidationError("schema", str(exc))))
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -82,6 +116,15 @@ class Codec(Generic[R]):
             except RecursionError:
                 rejected.append(Rejection(row, DecodeError("malformed", "nested too deeply")))
         return records, rejected
+
+    def _read_avro(self, value: bytes) -> R:
+        if value[0] != CONFLUENT and not value.startswith(SINGLE_OBJECT):
+            raise DecodeError("malformed", "neither JSON nor framed Avro")
+        if self._reader is None:
+            from schemas.avro.reader import AvroReader
+
+            self._reader = AvroReader(self.record, self._source)
+        return self._reader.read(value)
 
     def columns(self, records: Sequence[R]) -> Columns:
         """Columns of decoded records, one array of shape `[n]` per field."""
@@ -92,7 +135,7 @@ class Codec(Generic[R]):
         return table
 
     def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:
-        """Encode columns as one JSON document per row.
+        """Encode columns as one value per row: a JSON document or a framed Avro datum.
 
         NaN in a nullable field, and only there, is written as null.
 
@@ -103,6 +146,8 @@ class Codec(Generic[R]):
         """
         record = self.record
         lists = [_cells(columns[name], name in self._optional_ints) for name in self.fields]
+        if self._writer is not None:
+            return self._writer.write(lists)
         lines = _encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)])
         return lines.split(b"\n")[:-1]
 
@@ -125,7 +170,13 @@ def _cells(column: Sequence[Any] | NDArray[Any], optional_int: bool) -> Sequence
     return column.tolist()  # type: ignore[no-any-return]
 
 
+def _avro_writer(record: type[Struct], prefix: bytes) -> AvroWriter:
+    from schemas.avro.writer import AvroWriter
+
+    return AvroWriter(record, prefix)
+
+
 @cache
 def codec_of(record: type[R]) -> Codec[R]:
-    """The codec of a record type, built once."""
+    """The codec of a record type that writes JSON and knows no registry, built once."""
     return Codec(record)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas import header
 from schemas.batch import Output
-from schemas.codec import codec_of
+from schemas.codec import Codec, codec_of
 from schemas.error import RecordError
 from schemas.topic import Topic
 
@@ -56,16 +56,18 @@ class Envelope:
         Where they go.
     agent
         Name of the agent, for `ce_source`.
+    codec
+        What makes the values; JSON by default.
     """
 
-    def __init__(self, topic: Topic, agent: str) -> None:
+    def __init__(self, topic: Topic, agent: str, codec: Codec[Any] | None = None) -> None:
         if topic.record is None:
             raise TypeError(f"{topic.name} has no record type: it takes rejects only")
         self.topic = topic
-        self._codec = codec_of(topic.record)
+        self._codec = codec or codec_of(topic.record)
         self._has_id = "id" in self._codec.fields
         self._constant: Headers = [
-            (header.CONTENT_TYPE, header.JSON),
+            (header.CONTENT_TYPE, self._codec.content_type),
             (header.CE_SPECVERSION, _SPEC),
             (header.CE_SOURCE, f"/dwcp-streams/{agent}".encode()),
             (header.CE_TYPE, f"dwcp.{topic.kind}.v{topic.version}".encode()),

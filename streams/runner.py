@@ -28,6 +28,7 @@ from streams.publisher import Publish
 from streams.settings import Settings
 from streams.stepper import Stepper, Work
 from streams.store import StateStore
+from streams.wire import Wire
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Runner:
         Where outputs go.
     metrics
         What is counted.
+    wire
+        Codecs of what is published.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Runner:
         tracker: OffsetTracker[Any],
         publish: Publish,
         metrics: Metrics,
+        wire: Wire,
     ) -> None:
         self.agent = stepper.agent
         self.store = store
@@ -69,7 +73,7 @@ class Runner:
         self._tracker = tracker
         self._publish = publish
         self._metrics = metrics
-        self._envelopes = {topic: Envelope(topic, self.agent.name) for topic in self.agent.publishes}
+        self._envelopes = {t: Envelope(t, self.agent.name, wire.codec(t)) for t in self.agent.publishes}
         self._step_seconds = metrics.step_seconds.labels(self.agent.name)
         self._batch_records = metrics.batch_records.labels(self.agent.name)
         self._redelivered = metrics.redelivered.labels(self.agent.name)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas import header
 from schemas.batch import Batch, Rejection, Result
-from schemas.codec import codec_of
+from schemas.codec import Codec, codec_of
 from schemas.error import DwcpError, InfraError, StepFailed
 from schemas.topic import INPUTS
 from streams.agent import Agent, State, is_kept
@@ -82,13 +82,15 @@ class Stepper:
         What to run.
     source
         Name of the topic it reads, on the broker.
+    codec
+        Of that topic; by default one that knows no schema registry.
     """
 
-    def __init__(self, agent: Agent, source: str) -> None:
+    def __init__(self, agent: Agent, source: str, codec: Codec[Any] | None = None) -> None:
         assert agent.source.record is not None
         self.agent = agent
         self._source = source
-        self._codec = codec_of(agent.source.record)
+        self._codec = codec or codec_of(agent.source.record)
         self._is_raw = agent.source in INPUTS
 
     def start(self) -> Held:

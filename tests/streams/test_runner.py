@@ -27,6 +27,7 @@ from streams.runner import Runner
 from streams.settings import Settings
 from streams.stepper import Stepper
 from streams.store import StateStore
+from streams.wire import Wire
 
 
 class Counting:
@@ -68,7 +69,8 @@ def runner_of(
     agent: Agent, settings: Settings, tracker: OffsetTracker[TP], publish: Publish, metrics: Metrics
 ) -> Runner:
     stepper = Stepper(agent, settings.name_of(agent.source))
-    return Runner(stepper, StateStore(stepper, settings, None, publish, metrics), settings, tracker, publish, metrics)
+    store = StateStore(stepper, settings, None, publish, metrics)
+    return Runner(stepper, store, settings, tracker, publish, metrics, Wire(settings))
 
 
 class Bench:

@@ -66,6 +66,32 @@ def test_heartbeat_must_fit_the_session() -> None:
     assert refused(DWCP_SESSION_TIMEOUT_S="5", DWCP_HEARTBEAT_S="3").variable == "DWCP_HEARTBEAT_S"
 
 
+@pytest.mark.parametrize(
+    "url", ["", "http://h:8081", "https://h/registry", "http://a:1,https://b:2", "http://a:1, http://b:2", "mock://x"]
+)
+def test_registry_forms(url: str) -> None:
+    assert Settings.from_environment({"DWCP_SCHEMA_REGISTRY_URL": url}).schema_registry_url == url
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DWCP_SCHEMA_REGISTRY_URL", "h:8081"), ("DWCP_SCHEMA_REGISTRY_URL", "http://"),
+        ("DWCP_SCHEMA_REGISTRY_URL", "http://me:secret@h"), ("DWCP_SCHEMA_REGISTRY_URL", "http://a,b"),
+        ("DWCP_SCHEMA_REGISTRY_AUTH", "nobody"), ("DWCP_OUTPUT_FORMAT", "protobuf"),
+        ("DWCP_OUTPUT_FORMAT", "avro-confluent"),
+    ],
+)  # fmt: skip
+def test_a_format_or_registry_that_cannot_be(variable: str, value: str) -> None:
+    assert refused(**{variable: value}).variable == variable
+
+
+def test_the_password_of_the_registry_is_not_shown() -> None:
+    settings = Settings.from_environment({"DWCP_SCHEMA_REGISTRY_AUTH": "me:secret"})
+    assert settings.schema_registry_auth == "me:secret"
+    assert all("secret" not in row.value for row in settings.table())
+
+
 def test_topic_names_can_be_set_but_not_shared() -> None:
     settings = Settings.from_environment({"DWCP_TOPIC_NETWORK_RAW": "net"})
     assert settings.name_of(NETWORK_RAW) == "net"
