@@ -108,10 +108,13 @@ class Application(faust.App):
             topic = self.settings.name_of(self.declared[name].source)
             await store.committed((tp.partition, at) for tp, at in positions.items() if tp.topic == topic)
 
-    async def _capture(self) -> None:
+    def capture(self, *, at_once: bool = False) -> None:
         """Capture what changed in every state, for the next snapshot."""
         for store in self.stores.values():
-            store.capture()
+            store.capture(at_once=at_once)
+
+    async def _capture(self) -> None:
+        self.capture()
 
     async def _watch(self) -> None:
         """End the process when nothing is committed any more: a consumer can die without a word."""

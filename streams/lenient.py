@@ -56,7 +56,7 @@ class _Batch:
                 yield record
 
 
-class Records(_MemoryRecordsPy):  # type: ignore[misc]
+class Records(_MemoryRecordsPy):
     """What one fetch brought of one partition, as `_Batch`es."""
 
     def next_batch(self, *args: Any) -> Any:

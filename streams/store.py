@@ -191,12 +191,16 @@ class StateStore:
             offset = (one.held.next_offset or 0) - one.replayed
             self._written[partition] = _Written(one.id, offset, one.base_bytes, one.delta_bytes)
 
-    def capture(self) -> None:
-        """Capture what changed in every partition since its last snapshot; call it between steps."""
-        if self._changelog is None or not self.ready:
-            return
+    def capture(self, *, at_once: bool = False) -> None:
+        """Capture what changed in every partition since its last snapshot; call it between steps.
+
+        Parameters
+        ----------
+        at_once
+            Now or never: somebody else is about to take over.
+        """
         now = monotonic()
-        if now < self._not_before:
+        if self._changelog is None or not self.ready or (now < self._not_before and not at_once):
             return
         size = 0
         for p, held in self._held.items():

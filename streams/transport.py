@@ -223,11 +223,14 @@ class Consumer(driver.Consumer):
         return committed
 
     async def wait_empty(self) -> None:
-        """Wait for the chunks being worked on (not for those buffered), then commit what is done."""
+        """Wait for the chunks being worked on (not for those buffered), commit what is done, leave a snapshot."""
         deadline = monotonic() + _DRAIN_S
         while self.tracker.busy and monotonic() < deadline:
             await asyncio.sleep(0.005)
         await self.commit_and_end_transactions()
+        self.app.capture(at_once=True)
+        floors = {tp: self.tracker.floor(tp) for tp in self.tracker.partitions()}
+        await self.app.committed({tp: floor for tp, floor in floors.items() if floor is not None})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is done, then forget the partitions."""

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one KRaft broker on loopback, from its jars.
+"""A real Apache Kafka for tests: KRaft brokers on loopback, from its jars.
 
 The jars come from Maven by pinned coordinates into `.cache/kafka-<version>`, once.
 Needs a JDK 17 and Maven; tests that use it are skipped where these are missing, and fail in CI.
@@ -59,62 +59,60 @@ def jars() -> Path:
     return CACHE
 
 
-class Kafka:
-    """One broker in a temporary directory; a context manager. `stop` and `start` keep its records."""
+class Node:
+    """One broker of a cluster, controller as well."""
 
-    def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="kafka-"))
-        self._port, controller = _free_ports(2)
+    def __init__(self, directory: Path, number: int, port: int, controllers: list[int]) -> None:
+        self.port = port
+        self._directory = directory / f"node-{number}"
+        self._directory.mkdir()
         self._log = self._directory / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = self._directory / "server.properties"
+        n = len(controllers)
+        voters = ",".join(f"{k}@127.0.0.1:{at}" for k, at in enumerate(controllers, 1))
         self._properties.write_text(
             f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}
+node.id={number}
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controllers[number - 1]}
 controller.listener.names=CONTROLLER
 log.dirs={self._directory / "data"}
 num.partitions=1
+default.replication.factor={n}
+min.insync.replicas={min(n, 2)}
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={n}
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={n}
+transaction.state.log.min.isr={min(n, 2)}
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
+log.segment.delete.delay.ms=1000
 """
         )
 
-    @property
-    def address(self) -> str:
-        """Bootstrap address."""
-        return f"127.0.0.1:{self._port}"
+    def format(self, cluster: str) -> subprocess.Popen[bytes]:
+        """Prepare its directory."""
+        return self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
 
-    def __enter__(self) -> Kafka:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
-        self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)).wait(_START_S)
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
+    def launch(self) -> None:
+        """Start its process."""
         self._process = self._run("kafka.Kafka", str(self._properties))
-        client = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+
+    def wait(self, nodes: int) -> None:
+        """Wait until it answers and knows so many brokers."""
+        assert self._process is not None
+        client = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}", "log_level": 0})
         deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                client.list_topics(timeout=1)
-                return
+                if len(client.list_topics(timeout=1).brokers) == nodes:
+                    return
             except KafkaException:
-                time.sleep(0.1)
+                pass
+            time.sleep(0.1)
         raise RuntimeError(f"Kafka did not start:\n{self._log.read_text()[-3000:]}")
 
     def stop(self) -> None:
@@ -135,6 +133,61 @@ group.min.session.timeout.ms=500
             return subprocess.Popen([*java, *main], stdout=log, stderr=log, cwd=self._directory)
 
 
+class Kafka:
+    """A cluster in a temporary directory; a context manager. `stop` and `start` keep its records.
+
+    Parameters
+    ----------
+    brokers
+        How many; topics are replicated to all of them.
+    """
+
+    def __init__(self, brokers: int = 1) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="kafka-"))
+        ports = _free_ports(2 * brokers)
+        self.nodes = [Node(self._directory, k + 1, ports[k], ports[brokers:]) for k in range(brokers)]
+
+    @property
+    def address(self) -> str:
+        """Bootstrap addresses."""
+        return ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def __enter__(self) -> Kafka:
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
+        for formatting in [node.format(cluster) for node in self.nodes]:
+            formatting.wait(_START_S)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it and wait until every broker answers."""
+        for node in self.nodes:
+            node.launch()
+        for node in self.nodes:
+            node.wait(len(self.nodes))
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        for node in self.nodes:
+            node.stop()
+
+    def roll(self) -> None:
+        """Restart one broker after the other."""
+        for node in self.nodes:
+            node.stop()
+            node.launch()
+            node.wait(len(self.nodes))
+
+    def configure(self, *options: str) -> None:
+        """Change a setting of the running cluster, with options of Kafka's own ConfigCommand."""
+        command = ["java", "-cp", f"{jars()}/*", "kafka.admin.ConfigCommand", "--bootstrap-server", self.address]
+        subprocess.run([*command, "--alter", *options], check=True, timeout=60, capture_output=True)
+
+
 def _free_ports(n: int) -> list[int]:
     probes = [socket.socket() for _ in range(n)]
     try:
@@ -146,13 +199,18 @@ def _free_ports(n: int) -> list[int]:
             probe.close()
 
 
-@pytest.fixture(scope="session")
-def kafka() -> Iterator[Kafka]:
-    """A running broker for the whole session."""
+def require_kafka() -> None:
+    """Skip a test where Kafka cannot run; fail it in CI."""
     reason = missing()
     if reason and os.environ.get("CI"):
         pytest.fail(f"CI runs these tests: {reason}")
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A running broker for the whole session."""
+    require_kafka()
     with Kafka() as broker:
         yield broker

@@ -24,6 +24,7 @@ class Broker:
     """A broker with the topics of one test, and how to take it away and bring it back."""
 
     environment: dict[str, str]
+    cluster: EmbeddedBroker | Kafka
     down: Callable[[], None]
     up: Callable[[], None]
     settings: Settings = field(init=False)
@@ -32,18 +33,23 @@ class Broker:
         self.settings = Settings.from_environment(self.environment)
 
 
+def fresh(kafka: Kafka) -> Broker:
+    """New topics on a running cluster."""
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+    names = {variable_of(topic): f"{prefix}.{topic.kind}" for topic in TOPICS}
+    environment = {"BROKER_URL": kafka.address, "DWCP_APP_ID": prefix, **names, **QUICK}
+    found = Broker(environment, kafka, kafka.stop, kafka.start)
+    apply(admin(found.settings), found.settings)
+    return found
+
+
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     if request.param == "embedded":
         with EmbeddedBroker() as embedded:
-            yield Broker({"BROKER_URL": embedded.address, **QUICK}, embedded.down, embedded.up)
+            yield Broker({"BROKER_URL": embedded.address, **QUICK}, embedded, embedded.down, embedded.up)
         return
-    kafka: Kafka = request.getfixturevalue("kafka")
-    prefix = f"t{uuid.uuid4().hex[:8]}"
-    names = {variable_of(topic): f"{prefix}.{topic.kind}" for topic in TOPICS}
-    found = Broker({"BROKER_URL": kafka.address, "DWCP_APP_ID": prefix, **names, **QUICK}, kafka.stop, kafka.start)
-    apply(admin(found.settings), found.settings)
-    yield found
+    yield fresh(request.getfixturevalue("kafka"))
 
 
 @pytest.fixture

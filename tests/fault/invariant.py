@@ -23,7 +23,6 @@ from streams.settings import Settings
 from streams.stepper import Stepper
 
 KEPT = (network.agent, compression.agent, system.agent)
-AGENTS = (*ingest.agents, *KEPT)
 
 
 @dataclass
@@ -83,16 +82,24 @@ def read_logs(settings: Settings) -> Logs:
     return logs
 
 
-def assert_invariants(settings: Settings) -> Verdict:
-    """Nothing is lost, doubled, reordered or different; see the parts."""
+def assert_invariants(settings: Settings, kept: Sequence[Agent] = KEPT) -> Verdict:
+    """Nothing is lost, doubled, reordered or different; see the parts.
+
+    Parameters
+    ----------
+    settings
+        The broker and the names of its topics.
+    kept
+        The agents that ran besides ingest.
+    """
     logs = read_logs(settings)
     verdict = Verdict(inputs=sum(len(logs.of(topic)) for topic in INPUTS))
     _everything_is_committed(logs)
     _one_value_per_id(logs, verdict)
     rejected = _rejects(logs, settings, verdict)
-    for agent in AGENTS:
+    for agent in (*ingest.agents, *kept):
         _agent_is_its_replay(agent, logs, settings, rejected)
-    for agent in KEPT:
+    for agent in kept:
         _state_is_its_replay(agent, logs, settings)
     for topic in KEYED:
         _keys_keep_their_order(logs, topic)
