@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from operator import attrgetter
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from schemas.avro.frame import CONFLUENT, SINGLE_OBJECT
@@ -51,6 +51,14 @@ def _dtype(annotation: Any) -> type:
     )
 
 
+def _column(values: Sequence[Any], dtype: type) -> NDArray[Any]:
+    if dtype is np.object_:
+        return object_column(values)
+    if dtype is np.float64 and values.count(None) == len(values):  # numpy takes long to turn None into NaN
+        return np.full(len(values), np.nan)
+    return np.array(values, dtype)
+
+
 class Codec(Generic[R]):
     """The codec of one record type: reads every format, writes one.
 
@@ -68,7 +76,7 @@ class Codec(Generic[R]):
         hints = get_type_hints(record, include_extras=True)
         self.record = record
         self.fields: tuple[str, ...] = record.__struct_fields__
-        self._columns = [(name, attrgetter(name), _dtype(hints[name])) for name in self.fields]
+        self._columns = [(name, _dtype(hints[name])) for name in self.fields]
         self._optional_ints = {name for name in self.fields if _is_optional_int(hints[name])}
         self._decode = msgspec.json.Decoder(record).decode
         self._source = source
@@ -128,11 +136,8 @@ class Codec(Generic[R]):
 
     def columns(self, records: Sequence[R]) -> Columns:
         """Columns of decoded records, one array of shape `[n]` per field."""
-        table: Columns = {}
-        for name, get, dtype in self._columns:
-            values = [get(r) for r in records]
-            table[name] = object_column(values) if dtype is np.object_ else np.array(values, dtype)
-        return table
+        cells = list(zip(*map(astuple, records), strict=True)) or [()] * len(self._columns)
+        return {name: _column(values, dtype) for (name, dtype), values in zip(self._columns, cells, strict=True)}
 
     def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:
         """Encode columns as one value per row: a JSON document or a framed Avro datum.

@@ -1,7 +1,8 @@
 """What producers really send: JSON with more than one way to say a thing.
 
 Types here are as wide as the producers are; `schemas.ingest` settles each
-ambiguity once and everything behind it sees canonical records only.
+ambiguity once and everything behind it sees canonical records only. Fields after
+`units` are other names of the quantities before it; `schemas.quantity` says what they mean.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ RawTime = datetime | int | float
 
 RawId = str | int
 
+RawUnits = dict[str, str]
+"""Units of fields whose names do not say theirs, e.g. `{"packet_loss": "percent"}`."""
+
 Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
@@ -25,8 +29,8 @@ class RawNetworkSample(Struct, frozen=True, gc=False):
     timestamp: RawTime
     node_id: RawId
     peer_id: RawId
-    packet_loss: float
-    jitter_ms: float
+    packet_loss: float | None = None
+    jitter_ms: float | None = None
     throughput_mbps: float | None = None
     bandwidth_mbps: float | None = None
     rtt_ms: float | None = None
@@ -42,6 +46,19 @@ class RawNetworkSample(Struct, frozen=True, gc=False):
     dwcp_mode: RawId = "standard"
     network_tier: RawId = 2
     transport_type: RawId = "tcp"
+    units: RawUnits | None = None
+    rtt_ns: float | None = None
+    rtt: float | None = None
+    latency_ns: float | None = None
+    latency: float | None = None
+    jitter_ns: float | None = None
+    jitter: float | None = None
+    jitter_variance_ms2: float | None = None
+    packet_loss_percent: float | None = None
+    packet_loss_pct: float | None = None
+    throughput_bps: float | None = None
+    throughput: float | None = None
+    bandwidth: float | None = None
 
 
 class RawCompressionTelemetry(Struct, frozen=True, gc=False):
@@ -52,15 +69,15 @@ class RawCompressionTelemetry(Struct, frozen=True, gc=False):
     node_id: RawId
     peer_id: RawId
     link_type: RawId
-    bandwidth_available_mbps: float
-    rtt_ms: float
     payload_size: Int64
+    bandwidth_available_mbps: float | None = None
+    rtt_ms: float | None = None
     vm_id: RawId = ""
     request_id: RawId = ""
     session_id: RawId = ""
     region: str = ""
     network_tier: RawId = 2
-    bandwidth_utilization: float = 0.0
+    bandwidth_utilization: float | None = None
     payload_type: RawId = "file"
     entropy_estimate: float | None = None
     repetition_score: float | None = None
@@ -82,6 +99,23 @@ class RawCompressionTelemetry(Struct, frozen=True, gc=False):
     outcome_amst_transfer_rate_mbps: float | None = None
     outcome_amst_latency_ms: float | None = None
     outcome_amst_cpu_usage: float | None = None
+    units: RawUnits | None = None
+    rtt_ns: float | None = None
+    rtt: float | None = None
+    bandwidth_utilization_ratio: float | None = None
+    utilization: float | None = None
+    entropy_normalized: float | None = None
+    entropy: float | None = None
+    hde_delta_hit_ratio: float | None = None
+    delta_hit_rate: float | None = None
+    hde_latency_ns: float | None = None
+    hde_latency: float | None = None
+    amst_latency_ns: float | None = None
+    amst_latency: float | None = None
+    amst_transfer_rate_bps: float | None = None
+    transfer_rate: float | None = None
+    actual_latency_ns: float | None = None
+    actual_latency: float | None = None
 
 
 class RawSystemMetrics(Struct, frozen=True, gc=False):
@@ -108,3 +142,4 @@ class RawSystemMetrics(Struct, frozen=True, gc=False):
     network_bandwidth: float = 0.0
     storage_used: float = 0.0
     request_rate: float = 0.0
+    units: RawUnits | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeGuard
 
 from schemas.batch import Batch, Result
-from schemas.topic import Topic
+from schemas.topic import INPUTS, Topic
 from streams.metric import Gauges
 
 
@@ -58,7 +59,7 @@ class Agent:
 
     name: str
     source: Topic
-    state: Callable[[], State]
+    state: Callable[..., State]
     publishes: tuple[Topic, ...]
     keeps: Topic | None = None
 
@@ -73,7 +74,7 @@ def declare(
     name: str,
     *,
     source: Topic,
-    state: Callable[[], State],
+    state: Callable[..., State],
     publishes: tuple[Topic, ...],
     keeps: Topic | None = None,
 ) -> Agent:
@@ -86,7 +87,7 @@ def declare(
     source
         What it reads.
     state
-        Makes the state of a partition that has seen nothing.
+        Makes the state of a partition that has seen nothing; that of raw records may be given units.
     publishes
         Topics its results may name.
     keeps
@@ -103,6 +104,21 @@ def declare(
     if keeps is not None and not is_kept(state()):
         raise TypeError(f"agent {name!r} cannot keep its state: it has no capture and load")
     return Agent(name, source, state, publishes, keeps)
+
+
+def with_units(agent: Agent, units: Mapping[str, str]) -> Agent:
+    """An agent of raw records that takes their undeclared units for these; any other agent as it is.
+
+    Raises
+    ------
+    ConfigError
+        When one of them cannot be.
+    """
+    if agent.source not in INPUTS or not units:
+        return agent
+    configured = replace(agent, state=partial(agent.state, units))
+    configured.state()
+    return configured
 
 
 def agents_by_name(agents: Sequence[Agent]) -> Mapping[str, Agent]:

@@ -13,7 +13,7 @@ from yarl import URL
 
 from schemas.error import DwcpError, InfraError
 from schemas.topic import INPUTS, KEYED
-from streams.agent import Agent, agents_by_name
+from streams.agent import Agent, agents_by_name, with_units
 from streams.changelog import Changelog, topic_ids
 from streams.chunk import ChunkSchema
 from streams.fatal import die
@@ -44,6 +44,7 @@ class Application(faust.App):
 
     def __init__(self, settings: Settings, agents: Sequence[Agent]) -> None:
         self.settings = settings
+        agents = [with_units(agent, settings.units) for agent in agents]
         self.declared = agents_by_name(agents)
         self.chunk_topics = frozenset(settings.name_of(agent.source) for agent in agents)
         self.topic_ids: Mapping[str, str] = {}

@@ -104,10 +104,14 @@ class Changelog:
             consumer.close()
 
     def end(self, partition: int) -> int:
-        """Offset after the last snapshot record."""
+        """Offset after the last snapshot record; 0 when the broker does not say."""
         consumer = self._consumer()
         try:
-            return consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_TIMEOUT_S)[1]  # type: ignore[no-any-return]
+            _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_TIMEOUT_S)
+            return int(end)
+        except KafkaException as exc:
+            _log.info("old snapshots stay in %s: %s", self.topic, exc)
+            return 0
         finally:
             consumer.close()
 

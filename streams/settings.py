@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.error import ConfigError
+from schemas.quantity import parse_units
 from schemas.topic import TOPICS, Topic
 
 _TOPIC_PREFIX = "DWCP_TOPIC_"
@@ -127,6 +128,10 @@ class Settings:
     batch_max_records: int = _variable(
         "DWCP_BATCH_MAX_RECORDS", "4096", "records handed to a step at once, at most", _number(int, 1, 1_000_000, "")
     )
+    units: Mapping[str, str] = _variable(
+        "DWCP_UNITS", "", "units of input names that do not say theirs, e.g. utilization=ratio, packet_loss=percent",
+        lambda _, text: parse_units(text),
+    )  # fmt: skip
     rebuild_records: int = _variable(
         "DWCP_REBUILD_RECORDS", "200000", "records per partition that a state without a snapshot is rebuilt from",
         _number(int, 0, 1_000_000_000, ""),
@@ -222,7 +227,7 @@ class Settings:
         rows = []
         for key, variable in _BY_FIELD.items():
             value = getattr(self, key)
-            text = self.bootstrap if key == "brokers" else f"{value:g}" if isinstance(value, float) else str(value)
+            text = self.bootstrap if key == "brokers" else _text_of(value)
             if key == "schema_registry_auth" and text:
                 text = "*****"
             rows.append(Effective(variable.name, text, variable.default, variable.meaning))
@@ -232,6 +237,12 @@ class Settings:
 
 
 _BY_FIELD: dict[str, Variable] = {f.name: f.metadata["variable"] for f in fields(Settings) if "variable" in f.metadata}
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={unit}" for name, unit in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def variable_of(topic: Topic) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, defstruct
 from numpy.typing import NDArray
 
 from offline.simulator.bank import Bank
@@ -16,13 +17,15 @@ from offline.simulator.topology import ALIAS, INTEGER, SHORT, Topology
 from offline.simulator.transfer import Transfers, naive_uses_hde
 from schemas.batch import object_column
 from schemas.codec import codec_of
+from schemas.compression import CompressionTelemetry
 from schemas.field import ALGORITHMS, DWCP_MODES, LINK_TYPES, PAYLOAD_TYPES, TRANSPORT_TYPES
-from schemas.raw import RawCompressionTelemetry, RawSystemMetrics
+from schemas.system import SystemMetrics
 
 I64 = NDArray[np.int64]
 
 _LINK_ALIASES = ("datacenter", *LINK_TYPES[1:])
 _TIERS = ("Premium", "Standard", "Economy")
+_COMPUTED = ("quality_score", "is_training_candidate")
 
 
 class NetworkSampleFull(Struct, frozen=True, gc=False):
@@ -64,6 +67,50 @@ class NetworkSampleShort(Struct, frozen=True, gc=False):
     node_id: Any
     peer_id: Any
     timestamp: Any
+
+
+class Saying(NamedTuple):
+    """A field under another name, in that name's unit."""
+
+    name: str
+    column: Callable[[NDArray[np.float64]], NDArray[Any]]
+
+
+def _nanoseconds(ms: NDArray[np.float64]) -> NDArray[Any]:
+    """As Go writes a `time.Duration`: an integer, or null."""
+    return _integers(ms * 1e6)
+
+
+def _bytes_per_second(mbps: NDArray[np.float64]) -> NDArray[Any]:
+    return _integers(mbps * 1e6 / 8)
+
+
+def _hundredth(percent: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.round(percent / 100, 6)
+
+
+SAYINGS: Mapping[int, Mapping[str, Saying]] = {
+    INTEGER: {
+        "latency_ms": Saying("latency_ns", _nanoseconds),
+        "jitter_ms": Saying("jitter", _nanoseconds),
+        "hde_latency_ms": Saying("hde_latency", _nanoseconds),
+        "amst_latency_ms": Saying("amst_latency_ns", _nanoseconds),
+        "hde_delta_hit_rate": Saying("hde_delta_hit_ratio", _hundredth),
+    },
+    ALIAS: {
+        "packet_loss": Saying("packet_loss_percent", lambda ratio: np.round(ratio * 100, 7)),
+        "jitter_ms": Saying("jitter_variance_ms2", lambda ms: np.round(ms**2, 8)),
+        "bandwidth_utilization": Saying("utilization", _hundredth),
+        "hde_delta_hit_rate": Saying("delta_hit_rate", _hundredth),
+        "entropy_estimate": Saying("entropy_normalized", lambda bits: np.round(bits / 8, 6)),
+        "amst_transfer_rate_mbps": Saying("transfer_rate", _bytes_per_second),
+        "cpu_usage": Saying("cpu_usage", _hundredth),
+    },
+}
+"""What two dialects say in other units, by canonical field."""
+
+UNITS = {"utilization": "ratio", "delta_hit_rate": "ratio", "transfer_rate": "B/s", "cpu_usage": "ratio"}
+"""Units of those names that do not say theirs: the record declares them."""
 
 
 def network_values(topology: Topology, time_ms: I64, sample: Sample) -> list[bytes]:
@@ -124,7 +171,7 @@ def compression_values(topology: Topology, bank: Bank, t: Transfers, serial: int
         "hde_delta_hit_rate": t.history[:, HDE, 1],
         "hde_latency_ms": t.history[:, HDE, 2],
         "hde_cpu_usage": t.history[:, HDE, 3],
-        "amst_stream_count": np.round(t.history[:, AMST, 0]),
+        "amst_stream_count": _integers(t.history[:, AMST, 0]),
         "amst_transfer_rate_mbps": t.history[:, AMST, 1],
         "amst_latency_ms": t.history[:, AMST, 2],
         "amst_cpu_usage": t.history[:, AMST, 3],
@@ -143,28 +190,46 @@ def compression_values(topology: Topology, bank: Bank, t: Transfers, serial: int
 
 
 def _network_dialect(dialect: int, columns: dict[str, Any]) -> tuple[type[Struct], dict[str, Any]]:
-    record = NetworkSampleShort if dialect == SHORT else NetworkSampleFull
     # Go counts weekdays from Sunday, Python from Monday; the epoch was a Thursday.
     columns["day_of_week"] = (columns["timestamp"] // 86_400_000 + (3 if dialect == ALIAS else 4)) % 7
     enums = {"dwcp_mode": DWCP_MODES, "transport_type": TRANSPORT_TYPES}
-    return record, _say(dialect, columns, enums, epoch=dialect == INTEGER)
+    if dialect == SHORT:
+        return NetworkSampleShort, _say(dialect, columns, enums)
+    return _in_units(NetworkSampleFull, dialect, _say(dialect, columns, enums))
 
 
 def _system_dialect(dialect: int, columns: dict[str, Any]) -> tuple[type[Struct], dict[str, Any]]:
-    return RawSystemMetrics, _say(dialect, columns, {}, epoch=dialect == INTEGER)
+    return _in_units(SystemMetrics, dialect, _say(dialect, columns, {}))
 
 
 def _compression_dialect(dialect: int, columns: dict[str, Any]) -> tuple[type[Struct], dict[str, Any]]:
     enums = {"payload_type": PAYLOAD_TYPES, "actual_algorithm": ALGORITHMS}
-    return RawCompressionTelemetry, _say(dialect, columns, enums, epoch=dialect == INTEGER)
+    return _in_units(CompressionTelemetry, dialect, _say(dialect, columns, enums))
 
 
-def _say(dialect: int, columns: dict[str, Any], enums: Mapping[str, Sequence[str]], *, epoch: bool) -> dict[str, Any]:
+def _in_units(record: type[Struct], dialect: int, columns: dict[str, Any]) -> tuple[type[Struct], dict[str, Any]]:
+    """The record a dialect sends, with its names and units."""
+    sayings = {name: saying for name, saying in SAYINGS.get(dialect, {}).items() if name in columns}
+    for name, saying in sayings.items():
+        columns[saying.name] = saying.column(columns.pop(name))
+    units = {saying.name: UNITS[saying.name] for saying in sayings.values() if saying.name in UNITS}
+    if units:
+        columns["units"] = object_column([units] * len(columns["timestamp"]))
+    sent = [name for name in record.__struct_fields__ if name not in _COMPUTED]
+    names = tuple(sayings[name].name if name in sayings else name for name in sent)
+    return _record((*names, "units") if units else names), columns
+
+
+@cache
+def _record(fields: tuple[str, ...]) -> type[Struct]:
+    return defstruct("Sent", [(name, Any) for name in fields], frozen=True, gc=False)
+
+
+def _say(dialect: int, columns: dict[str, Any], enums: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Put times, enums and tiers into a dialect's words, in place."""
-    if not epoch:
-        columns["timestamp"] = rfc3339(columns["timestamp"])
     if dialect == INTEGER:
         return columns
+    columns["timestamp"] = rfc3339(columns["timestamp"])
     for name, words in enums.items():
         columns[name] = _words(words)[columns[name]]
     if "link_type" in columns:
@@ -201,6 +266,10 @@ def _by_dialect(dialects: I64, columns: Mapping[str, Any], say: _Dialect) -> lis
 def _rounded(column: Any, decimals: int) -> Any:
     """Floats as a producer would print them; shorter text, and faster to write."""
     return np.round(column, decimals) if column.dtype == np.float64 else column
+
+
+def _integers(column: NDArray[np.float64]) -> NDArray[Any]:
+    return object_column([None if value != value else round(value) for value in column.tolist()])
 
 
 def _words(words: Sequence[str]) -> NDArray[Any]:

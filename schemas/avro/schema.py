@@ -2,7 +2,8 @@
 
 Fields carry `doc` and `unit`, and the range as `minimum`, `maximum` and so on: readers
 skip attributes they do not know. A raw topic's schema is that of the keyed record it
-becomes: producers who choose Avro send canonical names and units.
+becomes: producers who choose Avro send canonical names and units. There are no logical
+types: libraries disagree whether they belong to the canonical form, so to the fingerprint.
 """
 
 from __future__ import annotations
@@ -35,10 +36,7 @@ _LIMITS: Final = {
     "min_length": "minLength",
     "max_length": "maxLength",
 }
-_EPOCH_MS: Final = "ms since epoch"
-_SHAPE: Final = frozenset(
-    {"type", "name", "namespace", "fields", "symbols", "default", "items", "values", "logicalType"}
-)
+_SHAPE: Final = frozenset({"type", "name", "namespace", "fields", "symbols", "default", "items", "values"})
 
 
 @cache
@@ -97,7 +95,7 @@ class _Deriver:
             raise TypeError(f"{record.__name__}.{name}: {annotation} has no Avro type; only X and X | None do")
         meta = _meta_of(kinds[0])
         unit = (meta.extra_json_schema or {}).get("unit", "")
-        kind = self._type(record, name, _bare(kinds[0]), unit)
+        kind = self._type(record, name, _bare(kinds[0]))
         meaning = meaning_of(record.__name__, name)
         found: Schema = {"name": name, "type": kind}
         if len(members) > len(kinds):
@@ -112,9 +110,7 @@ class _Deriver:
             found["allowed"] = list(get_args(_bare(kinds[0])))
         return found
 
-    def _type(self, record: type[Struct], name: str, kind: Any, unit: str = "") -> Any:
-        if unit == _EPOCH_MS:
-            return {"type": "long", "logicalType": "timestamp-millis"}
+    def _type(self, record: type[Struct], name: str, kind: Any) -> Any:
         if kind in _PRIMITIVES:
             return _PRIMITIVES[kind]
         origin, arguments = get_origin(kind), get_args(kind)

@@ -40,7 +40,7 @@ def telemetry(i: int) -> bytes:
 
 
 def metrics(i: int) -> bytes:
-    names = SYSTEM_RAW.record.__struct_fields__  # type: ignore[union-attr]
+    names = SYSTEM_KEYED.record.__struct_fields__  # type: ignore[union-attr]
     document = dict.fromkeys(names, 10.0 + i % 3)
     return msgspec.json.encode(document | {"timestamp": 1_700_000_000 + 5 * i, "node_id": f"n{i % 7}"})
 

@@ -15,6 +15,7 @@ from offline.simulator.fleet import Fleet, FleetPlan
 from schemas.topic import INPUTS, KEYED
 from streams.settings import Settings
 from streams.sink import KafkaSink
+from tests.e2e.harness import Worker
 
 BANK = Path(__file__).parent.parent.parent / ".cache" / "bank-for-tests.npz"
 
@@ -67,8 +68,11 @@ class Load:
             raise self._failure
 
 
-def wait_until_done(settings: Settings, timeout_s: float = 90.0) -> None:
-    """Wait until the group has committed the end of every topic it reads, twice in a row."""
+def wait_until_done(settings: Settings, *workers: Worker, timeout_s: float = 90.0) -> None:
+    """Wait until the group has committed the end of every topic it reads, twice in a row.
+
+    Fails at once when a worker that should live is dead.
+    """
     consumer = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": settings.app_id, "log_level": 0})
     deadline = time.monotonic() + timeout_s
     quiet = 0
@@ -76,6 +80,8 @@ def wait_until_done(settings: Settings, timeout_s: float = 90.0) -> None:
         while quiet < 2:
             lag = _lag(consumer, settings)
             quiet = quiet + 1 if lag == 0 else 0
+            for worker in workers:
+                assert worker.process.poll() is None, worker.tail()
             assert time.monotonic() < deadline, f"{lag} records are not committed after {timeout_s:g} s"
             time.sleep(0.3)
     finally:

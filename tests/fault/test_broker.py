@@ -37,7 +37,7 @@ def test_a_broker_restart(broker: Broker, start: Start, seed: int) -> None:
         time.sleep(3)  # longer than the session timeout
         broker.up()
         time.sleep(2)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"broker restart: {assert_invariants(broker.settings)}")
 
@@ -50,7 +50,7 @@ def test_a_rolling_restart_of_three_brokers(cluster: Kafka, start: Start, seed: 
         time.sleep(1)
         cluster.roll()
         time.sleep(2)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"rolling restart of three: {assert_invariants(broker.settings)}")
 
@@ -67,7 +67,7 @@ def test_requests_that_are_refused(broker: Broker, start: Start, chance: random.
             codes = [chance.choice(REFUSALS[request]) for _ in range(chance.randint(1, 3))]
             broker.cluster.fail(request, *codes)
             refused += len(codes)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"{refused} refused requests: {assert_invariants(broker.settings)}")
 
@@ -81,7 +81,7 @@ def test_half_a_second_of_round_trip(broker: Broker, start: Start, seed: int) ->
         time.sleep(6)
         broker.cluster.delay(0)
         time.sleep(1)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"round trips of 500 ms: {assert_invariants(broker.settings)}")
 
@@ -96,7 +96,7 @@ def test_outputs_that_the_broker_slows_down(broker: Broker, start: Start, seed: 
         time.sleep(6)
     behind = worker.counter("dwcp_consumer_lag_records")
     broker.cluster.configure(*client, "--delete-config", "producer_byte_rate")
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     assert behind > 500, "the quota held it back"
     print(f"outputs slowed to 100 kB/s, {behind:,.0f} records behind: {assert_invariants(broker.settings)}")

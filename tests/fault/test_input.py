@@ -66,7 +66,7 @@ def test_a_corpus_of_poison(broker: Broker, start: Start, chance: random.Random,
         for record in poison:
             send(broker.settings, iter([record]))
             time.sleep(0.05)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     verdict = assert_invariants(broker.settings)
     assert verdict.dead_letters >= len(poison)
@@ -80,7 +80,7 @@ def test_one_link_with_nine_tenths_of_the_traffic(broker: Broker, start: Start, 
         hot = ((name, None, json.dumps(sample(k)).encode(), 3) for k in range(12_000))
         send(broker.settings, hot)
         time.sleep(2)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"a hot key: {assert_invariants(broker.settings)}")
 
@@ -96,7 +96,7 @@ def test_a_bug_in_a_step(broker: Broker, start: Start, chance: random.Random, se
             if k == 4:
                 worker.kill()
                 worker = start(broker.environment, app="tests.fault.poisoned").wait_ready(120)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     verdict = assert_invariants(broker.settings, (poisoned.network, compression.agent, system.agent))
     failed = [

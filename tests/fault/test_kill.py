@@ -26,7 +26,7 @@ def test_kill_9_at_random_moments(broker: Broker, start: Start, chance: random.R
             time.sleep(chance.uniform(0.0, 3.0))
             worker.kill()
         worker = start(broker.environment, app="app").wait_ready()
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"kill -9 x {KILLS}: {assert_invariants(broker.settings)}")
 
@@ -40,7 +40,7 @@ def test_term_under_load_ends_in_ten_seconds(broker: Broker, start: Start, seed:
             assert worker.stop() == 0, worker.tail()
             assert time.monotonic() - started < 10
         worker = start(broker.environment, app="app").wait_ready()
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     verdict = assert_invariants(broker.settings)
     assert verdict.repeats == 0, "an orderly stop commits what it published"
@@ -56,7 +56,7 @@ def test_a_worker_that_sleeps_past_its_session_and_wakes(broker: Broker, start: 
         time.sleep(4)
         worker.process.send_signal(signal.SIGCONT)
         time.sleep(3)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, worker)
     assert worker.stop() == 0, worker.tail()
     print(f"SIGSTOP, CONT: {assert_invariants(broker.settings)}")
 
@@ -71,7 +71,7 @@ def test_a_worker_that_wakes_after_another_took_over(broker: Broker, start: Star
         time.sleep(5)
         sleeper.process.send_signal(signal.SIGCONT)
         time.sleep(3)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, sleeper, other)
     assert [worker.stop() for worker in (sleeper, other)] == [0, 0], sleeper.tail() + other.tail()
     print(f"SIGSTOP past a takeover, CONT: {assert_invariants(broker.settings)}")
 
@@ -88,6 +88,6 @@ def test_one_worker_then_four_then_two(broker: Broker, start: Start, seed: int) 
         last = workers.pop(0)
         assert last.stop() == 0, last.tail()
         time.sleep(3)
-    wait_until_done(broker.settings)
+    wait_until_done(broker.settings, *workers)
     assert [worker.stop() for worker in workers] == [0, 0]
     print(f"1 -> 4 -> 2 workers: {assert_invariants(broker.settings)}")
