@@ -1,0 +1,198 @@
+"""States written to a broker and restored from it: by snapshot, by replay, and by both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+
+from agents import system
+from online_models.system import SystemState
+from schemas import header
+from schemas.topic import SYSTEM_KEYED, SYSTEM_STATE
+from streams.agent import Agent, declare
+from streams.changelog import Changelog, Record
+from streams.embedded import EmbeddedBroker
+from streams.metric import Metrics
+from streams.settings import Settings
+from streams.stepper import Held, Stepper
+from streams.store import StateStore
+from tests.online_models.stream import metric_stream
+
+VALUES = [msgspec.json.encode(m, enc_hook=float) for m in metric_stream(steps=150, nodes=4)]
+HALF, END = 300, 600
+
+
+class Log:
+    """A broker with 600 system records on partition 2, and a store that writes to it as a worker does."""
+
+    def __init__(self, broker: EmbeddedBroker, agent: Agent = system.agent, **environment: str) -> None:
+        self.settings = Settings.from_environment({"BROKER_URL": broker.address, **environment})
+        self.producer = Producer({"bootstrap.servers": broker.address})
+        self.stepper = Stepper(agent, SYSTEM_KEYED.name)
+        self.changelog = Changelog(self.stepper, self.settings, {})
+        self.metrics = Metrics()
+        self.store = StateStore(self.stepper, self.settings, self.changelog, self.publish, self.metrics)
+
+    async def publish(
+        self, topic: str, keys: Sequence, values: Sequence, headers: Sequence, *, partition: int = -1
+    ) -> None:
+        for key, value, own in zip(keys, values, headers, strict=True):
+            self.producer.produce(topic, value, key, partition, headers=own)
+        self.producer.flush()
+
+    def fill(self) -> None:
+        for at, value in enumerate(VALUES):
+            own = [(header.ORIGIN, b"raw/0/%d" % at)]
+            self.producer.produce(SYSTEM_KEYED.name, value, b"n", 2, headers=own)
+        self.producer.flush()
+
+    def step(self, held: Held, first: int, end: int) -> None:
+        records = [Record(b"n", VALUES[at], at, 0, [(header.ORIGIN, b"raw/0/%d" % at)]) for at in range(first, end)]
+        self.stepper.step(held, self.stepper.admit(held, records, self.stepper.decode(records, 2)))
+        held.next_offset = end
+
+    def replayed(self, end: int) -> str:
+        """Digest of the state after the first records, stepped over at once."""
+        held = self.stepper.start()
+        self.step(held, 0, end)
+        return digest(held)
+
+    async def work(self, *ends: int, committed: bool = True) -> None:
+        """Step up to each offset in turn, with a snapshot there."""
+        self.store.assign({2: 0}, settled=True)
+        held = await self.store.at(2, 0)
+        for end in ends:
+            self.step(held, held.next_offset or 0, end)
+            self.store.capture(at_once=True)
+            if committed:
+                await self.store.committed([(2, end)])
+
+
+def digest(held: Held) -> str:
+    assert isinstance(held.state, SystemState)
+    return held.state.digest()
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as embedded:
+        yield embedded
+
+
+@pytest.fixture
+def log(broker: EmbeddedBroker) -> Log:
+    made = Log(broker)
+    made.fill()
+    return made
+
+
+@pytest.mark.parametrize(("ends", "replayed"), [((HALF,), 300), ((100, 200, HALF, 500), 100), ((END,), 0), ((), 600)])
+def test_restored_is_snapshot_plus_replay(log: Log, ends: tuple[int, ...], replayed: int) -> None:
+    asyncio.run(log.work(*ends))
+    restored = log.changelog.restore({2: END})[2]
+    assert restored.replayed == replayed
+    assert (restored.id is not None) is bool(ends)
+    assert restored.held.next_offset == END
+    assert restored.held.newest_origin == {b"raw/0": END - 1}
+    assert digest(restored.held) == log.replayed(END)
+
+
+def test_a_snapshot_beyond_the_offset_asked_for_is_not_used(log: Log) -> None:
+    asyncio.run(log.work(100, 500))
+    restored = log.changelog.restore({2: HALF})[2]
+    assert restored.replayed == 200
+    assert digest(restored.held) == log.replayed(HALF)
+
+
+def test_what_is_not_committed_is_not_published(log: Log) -> None:
+    asyncio.run(log.work(100, 200, committed=False))
+    assert log.changelog.end(2) == 0
+
+
+def test_a_partition_that_never_had_a_record_starts_empty(log: Log) -> None:
+    restored = log.changelog.restore({5: 0})[5]
+    assert (restored.id, restored.replayed, restored.held.next_offset) == (None, 0, 0)
+
+
+def test_another_version_of_the_state_is_rebuilt_by_replay(log: Log, broker: EmbeddedBroker) -> None:
+    asyncio.run(log.work(HALF))
+
+    class Newer(SystemState):
+        revision = 99
+
+    agent = declare("system", source=SYSTEM_KEYED, state=Newer, publishes=(), keeps=SYSTEM_STATE)
+    restored = Log(broker, agent).changelog.restore({2: END})[2]
+    assert (restored.id, restored.replayed) == (None, END)
+
+
+def test_the_rebuild_goes_back_no_further_than_it_may(broker: EmbeddedBroker) -> None:
+    log = Log(broker, DWCP_REBUILD_RECORDS="250")
+    log.fill()
+    restored = log.changelog.restore({2: END})[2]
+    assert (restored.id, restored.replayed) == (None, 250)
+
+
+def test_a_next_worker_continues_the_chain(log: Log, broker: EmbeddedBroker) -> None:
+    async def take_over() -> None:
+        await log.work(100, 200)
+        second = Log(broker)
+        second.store.assign({2: 200}, settled=True)
+        held = await second.store.at(2, 200)
+        second.step(held, 200, HALF)
+        second.store.capture(at_once=True)
+        await second.store.committed([(2, HALF)])
+
+    asyncio.run(take_over())
+    restored = log.changelog.restore({2: HALF})[2]
+    assert restored.replayed == 0
+    assert restored.delta_bytes > 0
+    assert digest(restored.held) == log.replayed(HALF)
+
+
+def test_a_whole_snapshot_follows_when_the_changes_outgrow_the_last_one(log: Log) -> None:
+    asyncio.run(log.work(*range(20, END + 1, 20)))
+    restored = log.changelog.restore({2: END})[2]
+    assert restored.delta_bytes <= max(restored.base_bytes, 256 * 1024) + restored.base_bytes
+    assert restored.id is not None
+    assert restored.id[1] == 30
+    assert digest(restored.held) == log.replayed(END)
+
+
+def test_a_rewound_state_is_what_it_was(log: Log) -> None:
+    async def rewind() -> Held:
+        await log.work(100, 200)
+        return await log.store.rewind(2, 150)
+
+    assert digest(asyncio.run(rewind())) == log.replayed(150)
+
+
+def test_records_wait_while_a_state_is_restored_and_a_later_assignment_wins(log: Log) -> None:
+    async def reassign() -> tuple[bool, Held]:
+        await log.work(100)
+        log.store.assign({2: 200}, settled=False)
+        waiting = asyncio.create_task(log.store.at(2, HALF))
+        await asyncio.sleep(0)
+        was_ready = log.store.ready
+        log.store.assign({2: HALF}, settled=False)
+        return was_ready, await waiting
+
+    was_ready, held = asyncio.run(reassign())
+    assert not was_ready
+    assert digest(held) == log.replayed(HALF)
+
+
+def test_states_that_do_not_change_are_not_written_again(log: Log) -> None:
+    asyncio.run(log.work(100))
+    end = log.changelog.end(2)
+
+    async def idle() -> None:
+        for _ in range(3):
+            log.store.capture(at_once=True)
+            await log.store.committed([(2, 100)])
+
+    asyncio.run(idle())
+    assert log.changelog.end(2) == end
