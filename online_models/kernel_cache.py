@@ -14,6 +14,10 @@ from pathlib import Path
 
 import numba
 
+from schemas.error import ConfigError
+
+_ROOM_BYTES = 16 << 20
+
 
 def source_digest() -> str:
     """Digest of every module of this package, 16 hex digits."""
@@ -26,18 +30,34 @@ def source_digest() -> str:
 def isolate() -> Path:
     """Point numba at this package's folder; call before any kernel is defined.
 
-    Under `NUMBA_CACHE_DIR` where that is set, else `XDG_CACHE_HOME` or `~/.cache`, else the
-    temporary folder when none of these can be written.
+    Under `NUMBA_CACHE_DIR` where that is set, else `XDG_CACHE_HOME` or `~/.cache`; in the
+    temporary folder or in memory when what came before is read-only or full.
+
+    Raises
+    ------
+    ConfigError
+        When there is room nowhere.
     """
+    digest = source_digest()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    base = Path(numba.config.CACHE_DIR or home / "dwcp" / "kernel")
+    own = Path(numba.config.CACHE_DIR or home / "dwcp" / "kernel") / digest
+    spare = f"dwcp-kernel-{os.getuid()}-{digest}"
+    for folder in (own, Path(tempfile.gettempdir()) / spare, Path("/dev/shm") / spare):
+        if _has_room(folder):
+            numba.config.CACHE_DIR = str(folder)
+            return folder
+    allowed = f"a folder that can be written, with {_ROOM_BYTES >> 20} MiB free, for compiled kernels"
+    raise ConfigError("NUMBA_CACHE_DIR", os.environ.get("NUMBA_CACHE_DIR", ""), allowed)
+
+
+def _has_room(folder: Path) -> bool:
     try:
-        folder = base / source_digest()
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):  # filled before: what is missing is little
+            return os.access(folder, os.W_OK)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(probe.fileno(), 0, _ROOM_BYTES)
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"dwcp-kernel-{os.getuid()}-{source_digest()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-    numba.config.CACHE_DIR = str(folder)
-    return folder
+        return False
+    return True

@@ -75,6 +75,9 @@ class Application(faust.App):
         """Seconds without a commit while records wait for one."""
         return self.consumer.stalled_s() if self.started and not self.rebalancing else 0.0
 
+    def _create_directories(self) -> None:
+        """None: nothing is kept on disk, so a full or read-only one is no trouble."""
+
     def _add(self, agent: Agent) -> None:
         source = self.topic(self.settings.name_of(agent.source), schema=ChunkSchema(), acks=False)
 
@@ -209,7 +212,6 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "broker": [URL(f"dwcp://{address}") for address in settings.brokers],
         "Worker": Worker,
         "autodiscover": False,
-        "datadir": settings.data_dir,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "consumer_auto_offset_reset": "earliest",

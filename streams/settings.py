@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.error import ConfigError
@@ -88,10 +87,6 @@ def _brokers(name: str, text: str) -> tuple[str, ...]:
             raise ConfigError(name, text, allowed)
         addresses.append(f"{match[1]}:{match[2]}")
     return tuple(addresses)
-
-
-def _directory(_: str, text: str) -> str:
-    return str(Path(text).expanduser())
 
 
 def _variable(name: str, default: str, meaning: str, parse: Parse) -> Any:
@@ -170,9 +165,6 @@ class Settings:
         "DWCP_LOG_LEVEL", "warning", "least severe level that is logged",
         _choice("critical", "error", "warning", "info"),
     )  # fmt: skip
-    data_dir: str = _variable(
-        "DWCP_DATA_DIR", "~/.local/share/dwcp", "where a worker keeps files of its own", _directory
-    )
     output_format: str = _variable(
         "DWCP_OUTPUT_FORMAT", "json", "format of outputs; avro is single-object framing; inputs may be any",
         _choice("json", "avro", "avro-confluent"),

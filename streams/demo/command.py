@@ -126,7 +126,7 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
         "BROKER_URL": f"kafka://{broker}",
         "DWCP_WEB_PORT": str(port),
         "DWCP_WEB_HOST": "127.0.0.1",
-        "DWCP_DATA_DIR": str(work),
+        "DWCP_OUTPUT_FORMAT": "json",  # the audit reads JSON
         "DWCP_LINGER_MS": _LINGER_MS,
     }
     click.echo("starting the worker (compiles its kernels the first time) ...", err=True)

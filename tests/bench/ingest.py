@@ -15,7 +15,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -65,26 +64,25 @@ def main() -> None:
 
 def measure(address: str, app: str, records: int) -> dict[str, float]:
     port = free_port()
-    with tempfile.TemporaryDirectory() as data:
-        environment = {
-            **os.environ, "BROKER_URL": f"kafka://{address}", "DWCP_WEB_PORT": str(port), "DWCP_DATA_DIR": data,
-        }  # fmt: skip
-        worker = subprocess.Popen([sys.executable, "-m", "faust", "-A", app, "worker"], env=environment, cwd=ROOT)
-        try:
-            first = last = 0.0
-            first_at = last_at = 0.0
-            deadline = time.monotonic() + 120
-            while last < records and time.monotonic() < deadline:
-                count = events_in(port)
-                now = time.monotonic()
-                if count > last:
-                    last, last_at = count, now
-                    if not first:
-                        first, first_at = count, now
-                time.sleep(0.05)
-        finally:
-            worker.terminate()
-            worker.wait(20)
+    environment = {
+        **os.environ, "BROKER_URL": f"kafka://{address}", "DWCP_WEB_PORT": str(port),
+    }  # fmt: skip
+    worker = subprocess.Popen([sys.executable, "-m", "faust", "-A", app, "worker"], env=environment, cwd=ROOT)
+    try:
+        first = last = 0.0
+        first_at = last_at = 0.0
+        deadline = time.monotonic() + 120
+        while last < records and time.monotonic() < deadline:
+            count = events_in(port)
+            now = time.monotonic()
+            if count > last:
+                last, last_at = count, now
+                if not first:
+                    first, first_at = count, now
+            time.sleep(0.05)
+    finally:
+        worker.terminate()
+        worker.wait(20)
     return {
         "records": last,
         "seconds": last_at - first_at,

@@ -42,7 +42,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "faust", "-A", app, "worker"],
                 env={
-                    **inherited, "DWCP_DATA_DIR": str(directory / "data"), "DWCP_LOG_LEVEL": "info",
+                    **inherited, "DWCP_LOG_LEVEL": "info",
                     **environment, "DWCP_WEB_PORT": str(self.port),
                 },
                 cwd=ROOT, stdout=log, stderr=log,
