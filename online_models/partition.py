@@ -44,14 +44,14 @@ class Undo(NamedTuple):
 
 
 class _Capture(Struct, frozen=True):
-    """Wire form of a capture; `shared` holds the arrays that changed."""
+    """Wire form of a capture; `shared` holds the arrays that changed. Decoded without a copy."""
 
     layout: str
     whole: bool
     gone: list[bytes | None]
     keys: list[bytes | None]
-    rows: bytes
-    shared: dict[str, bytes]
+    rows: memoryview
+    shared: dict[str, memoryview]
 
 
 class PartitionState(ABC):
@@ -141,10 +141,10 @@ class PartitionState(ABC):
         }
         self._captured |= changed
         gone, self._gone = self._gone, []
-        shared = {name: array.tobytes() for name, array in changed.items()}
-        return msgspec.msgpack.encode(_Capture(self.layout, whole, gone, keys, rows.tobytes(), shared))
+        shared = {name: memoryview(array.tobytes()) for name, array in changed.items()}
+        return msgspec.msgpack.encode(_Capture(self.layout, whole, gone, keys, memoryview(rows.tobytes()), shared))
 
-    def load(self, capture: bytes) -> None:
+    def load(self, capture: bytes | memoryview) -> None:
         """Take a capture in, on top of the one it followed.
 
         Raises
@@ -162,7 +162,7 @@ class PartitionState(ABC):
         if len(found.rows) != len(found.keys) * self._table.dtype.itemsize:
             raise StateError("damaged", f"{len(found.keys)} keys with {len(found.rows)} bytes of rows")
         self._table.put(found.keys, np.frombuffer(found.rows, self._table.dtype))
-        self._table.take_touched()
+        self._table.touch_all(False)
         for name, held in found.shared.items():
             array = self._shared[name]
             array[...] = np.frombuffer(held, array.dtype).reshape(array.shape)

@@ -95,9 +95,9 @@ class SlotTable:
         keys = self.keys
         return [keys[slot] for slot in touched.tolist()], self._storage[touched]
 
-    def touch_all(self) -> None:
-        """Count every row as touched."""
-        self._touched[: len(self._slots)] = True
+    def touch_all(self, touched: bool = True) -> None:
+        """Count every row as touched, or none."""
+        self._touched[: len(self._slots)] = touched
 
     def peek(self, keys: Sequence[Key]) -> tuple[list[Key], Rows]:
         """Those of the keys that are there, and copies of their rows; touches nothing."""

@@ -83,6 +83,8 @@ SYSTEM_STATE: Final = Topic("system", "state", None, "none", FOREVER)
 
 DEAD_LETTER: Final = Topic("ingest", "dead-letter", None, "as received", 90 * _DAY_MS)
 LATE: Final = Topic("ingest", "late", None, "as received", 90 * _DAY_MS)
+REPLAYED: Final = Topic("ingest", "replayed", None, "the dead letter", FOREVER, partitions=1)
+"""Which dead letters were sent back; `dwcp dead-letters replay` writes and reads it."""
 
 INPUTS: Final = (COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW)
 KEYED: Final = (COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED)
@@ -100,4 +102,4 @@ REJECTS: Final = (DEAD_LETTER, LATE)
 STATES: Final = (COMPRESSION_STATE, NETWORK_STATE, SYSTEM_STATE)
 """Where workers keep snapshots of their states; they delete what a newer snapshot replaces."""
 
-TOPICS: Final = INPUTS + KEYED + OUTPUTS + STATES + REJECTS
+TOPICS: Final = INPUTS + KEYED + OUTPUTS + STATES + REJECTS + (REPLAYED,)

@@ -31,7 +31,7 @@ class KeptState(State, Protocol):
         """What changed since the last capture, or everything."""
         ...
 
-    def load(self, capture: bytes) -> None:
+    def load(self, capture: bytes | memoryview) -> None:
         """Take a capture in, on top of the one it followed; StateError when it cannot be used."""
         ...
 

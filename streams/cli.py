@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from schemas.error import DwcpError
+from schemas.error import ConfigError, DwcpError
 
 
 class _Entry(NamedTuple):
@@ -25,9 +26,27 @@ class _Entry(NamedTuple):
 COMMANDS = {
     "demo": _Entry("streams.demo.command", "demo", "See predictions flow: broker, worker and simulated fleet."),
     "simulate": _Entry("offline.simulator.command", "simulate", "Feed a broker, or write a recording, from a fleet."),
+    "record": _Entry("streams.recording.command", "record", "Write topics to a file."),
+    "replay": _Entry("streams.recording.command", "replay", "Send a recording to a broker, or print it."),
+    "import": _Entry("streams.recording.import_command", "import_csv", "Make a recording, or feed a broker, from CSV."),
+    "dataset": _Entry("offline.dataset.command", "dataset", "Turn a recording into a Parquet file."),
+    "dead-letters": _Entry("streams.dead_letter.command", "dead_letters", "List, show and replay what was rejected."),
     "topics": _Entry("streams.command", "topics", "List, compare and create the topics."),
+    "schemas": _Entry("streams.schema_command", "schemas", "Show, check and write the topics' Avro schemas."),
+    "bench": _Entry("tests.bench.command", "bench", "Measure it; from a checkout only."),
     "config": _Entry("streams.command", "config", "Show every setting, its value and its meaning."),
 }
+
+
+_CHECKOUT = Path(__file__).parent.parent
+
+
+def _need_checkout(command: str) -> None:
+    """Make the tests' modules importable; they are not installed."""
+    if not (_CHECKOUT / "tests" / "bench").is_dir():
+        raise ConfigError("command", command, "run from a checkout, where tests/bench is")
+    if str(_CHECKOUT) not in sys.path:
+        sys.path.insert(0, str(_CHECKOUT))
 
 
 class LazyGroup(click.Group):
@@ -42,6 +61,8 @@ class LazyGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
+        if entry.module.startswith("tests."):
+            _need_checkout(cmd_name)
         command: click.Command = getattr(import_module(entry.module), entry.attribute)
         return command
 

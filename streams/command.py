@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from schemas.error import ConfigError
-from schemas.topic import TOPICS
+from schemas.topic import FOREVER, TOPICS
 from streams.settings import Settings
 from streams.topic import Difference, admin
 from streams.topic import apply as apply_topics
@@ -40,7 +40,7 @@ def list_(as_json: bool) -> None:
             "record": topic.record.__name__ if topic.record else "as received",
             "key": topic.key,
             "partitions": topic.partitions,
-            "retention_days": topic.retention_ms / 86_400_000,
+            "retention_days": None if topic.retention_ms == FOREVER else topic.retention_ms / 86_400_000,
         }
         for topic in TOPICS
     ]
@@ -48,7 +48,8 @@ def list_(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        click.echo("{topic:32} {record:24} {partitions:3}  {retention_days:4g} d  key: {key}".format(**row))
+        kept = "always" if row["retention_days"] is None else f"{row['retention_days']:4g} d"
+        click.echo("{topic:32} {record:24} {partitions:3}  {kept:6}  key: {key}".format(kept=kept, **row))
 
 
 @topics.command()

@@ -18,6 +18,12 @@ _ANSWER_S: Final = 5.0
 _DELIVERY_MS: Final = 30_000
 _POLL_S: Final = 0.05
 _POLL_EVERY: Final = 2_000
+_PURGE_S: Final = 5.0
+
+ANY_PARTITION: Final = -1
+"""Let the key decide."""
+
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class KafkaSink:
@@ -42,6 +48,7 @@ class KafkaSink:
         except ConfigError as exc:
             raise ConfigError("--to", broker_url, exc.allowed) from None
         self._failure: KafkaError | None = None
+        self._sent = self._failed = 0
         self._producer = Producer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -54,6 +61,8 @@ class KafkaSink:
                 "enable.idempotence": True,
                 "partitioner": "consistent_random",
                 "delivery.report.only.error": True,
+                # What was read from a topic must fit back into it; the broker's own limit still holds.
+                "message.max.bytes": 64 << 20,
                 "on_delivery": self._on_delivery,
                 "error_cb": lambda _: None,
                 "log_level": 0,
@@ -62,7 +71,13 @@ class KafkaSink:
         self._topics = self._known_topics()
 
     def send(
-        self, topic_name: str, keys: Sequence[bytes | None], values: Sequence[bytes], timestamps_ms: Sequence[int]
+        self,
+        topic_name: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[int],
+        headers: Sequence[Headers] | None = None,
+        partitions: Sequence[int] | None = None,
     ) -> None:
         """Hand over records of one topic; waits only while the producer's queue is full.
 
@@ -71,43 +86,75 @@ class KafkaSink:
         topic_name
             Must exist on the broker.
         keys, values, timestamps_ms
-            Of equal length; times in ms since the epoch.
+            Of equal length; times in ms since the epoch, 0 for now.
+        headers, partitions
+            Of the same length; by default none, and what the key says.
         """
-        if topic_name not in self._topics:
-            raise InfraError(f"topic {topic_name} does not exist on {self._bootstrap}: run `dwcp topics apply` first")
+        self.partitions_of(topic_name)
         produce, poll = self._producer.produce, self._producer.poll
-        for number, (key, value, at) in enumerate(zip(keys, values, timestamps_ms, strict=True), 1):
+        heads: Sequence[Headers | None] = headers or [None] * len(values)
+        places = partitions or [ANY_PARTITION] * len(values)
+        rows = zip(keys, values, timestamps_ms, heads, places, strict=True)
+        for number, (key, value, at, head, partition) in enumerate(rows, 1):
             while True:
                 try:
-                    produce(topic_name, value, key, timestamp=at)
+                    produce(topic_name, value, key, partition, timestamp=at, headers=head)
                     break
                 except BufferError:
                     poll(_POLL_S)
                     self._check()
+                except KafkaException as exc:
+                    raise InfraError(f"cannot send a record to {topic_name}: {exc.args[0].str()}") from exc
+            self._sent += 1
             if number % _POLL_EVERY == 0:
                 poll(0)
         poll(0)
         self._check()
 
-    def close(self) -> None:
-        """Return when every record was delivered."""
+    def partitions_of(self, topic_name: str) -> int:
+        """How many partitions a topic has.
+
+        Raises
+        ------
+        InfraError
+            When it does not exist.
+        """
+        found = self._topics.get(topic_name)
+        if found is None:
+            raise InfraError(f"topic {topic_name} does not exist on {self._bootstrap}: run `dwcp topics apply` first")
+        return found
+
+    @property
+    def delivered(self) -> int:
+        """How many records the broker has confirmed."""
+        return self._sent - self._failed - len(self._producer)
+
+    def flush(self) -> None:
+        """Return when every record handed over was delivered."""
         left = self._producer.flush(_DELIVERY_MS / 1000 + 5)
         self._check()
         if left:
             raise InfraError(f"{left} records were not delivered to {self._bootstrap} within {_DELIVERY_MS // 1000} s")
 
+    def close(self) -> None:
+        """Return when every record was delivered."""
+        self.flush()
+
     def _on_delivery(self, error: KafkaError | None, _: Any) -> None:
         self._failure = self._failure or error
+        self._failed += error is not None
 
     def _check(self) -> None:
         if self._failure is not None:
             # Nothing that is still waiting can help: do not wait for it on the way out.
             self._producer.purge()
+            self._producer.flush(_PURGE_S)
             raise InfraError(f"a record was not delivered to {self._bootstrap}: {self._failure.str()}")
 
-    def _known_topics(self) -> set[str]:
+    def _known_topics(self) -> dict[str, int]:
         try:
-            return set(self._producer.list_topics(timeout=_ANSWER_S).topics)
+            found = self._producer.list_topics(timeout=_ANSWER_S).topics
+            return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
         except KafkaException as exc:
             answer = f"no broker answers at {self._bootstrap} ({exc.args[0].str()})"
             raise InfraError(f"{answer}: start one, or correct the address") from exc

@@ -54,9 +54,9 @@ class Label(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """What a snapshot holds: the state's own bytes, and the newest origin by raw partition."""
+    """What a snapshot holds: the state's own bytes (not copied when decoded), and the newest origin by raw partition."""
 
-    capture: bytes
+    capture: memoryview
     newest_origin: dict[str, int]
 
 

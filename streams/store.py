@@ -224,7 +224,7 @@ class StateStore:
             topic_ids=self._changelog.topic_ids,
         )
         newest = {name.decode(): offset for name, offset in held.newest_origin.items()}
-        values, headers = split(label, Content(held.state.capture(whole=whole), newest))
+        values, headers = split(label, Content(memoryview(held.state.capture(whole=whole)), newest))
         size = sum(map(len, values))
         base, delta = (size, 0) if whole or written is None else (written.base_bytes, written.delta_bytes + size)
         self._written[partition] = _Written(label.id, held.next_offset, base, delta)

@@ -22,10 +22,10 @@ from offline.simulator.feed import Pace, Sent, feed, record
 from offline.simulator.fleet import START_MS, Fleet, FleetPlan
 from offline.simulator.host import PERIOD_MS
 from offline.simulator.link import MINUTE_MS
-from offline.simulator.recording import Recording
 from offline.simulator.sink import Sink
 from schemas.error import ConfigError, DwcpError, InfraError
 from schemas.topic import COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW
+from streams.recording.sink import Recording
 from streams.settings import Settings
 from streams.sink import KafkaSink
 from streams.stop import stoppable
@@ -222,12 +222,12 @@ def _write_truth(path: Path, lines: bytes) -> None:
 
 @contextmanager
 def _closing(sink: Sink) -> Iterator[None]:
-    """Close the sink; an error while sending is not hidden by one while closing."""
+    """Close the sink; after an error a recording is removed, and no error while closing hides the first."""
     try:
         yield
     except BaseException:
         with suppress(DwcpError):
-            sink.close()
+            sink.discard() if isinstance(sink, Recording) else sink.close()
         raise
     sink.close()
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Sink(Protocol):
-    """Takes records; `streams.sink.KafkaSink` and `Recording` are two."""
+    """Takes records; `streams.sink.KafkaSink` and `streams.recording.sink.Recording` are two."""
 
     def send(
         self, topic_name: str, keys: Sequence[bytes | None], values: Sequence[bytes], timestamps_ms: Sequence[int]

@@ -56,30 +56,37 @@ class Verdict:
 def read_logs(settings: Settings) -> Logs:
     """Read every topic to its present end."""
     logs = Logs()
-    consumer = Consumer(
-        {"bootstrap.servers": settings.bootstrap, "group.id": settings.app_id, "enable.auto.commit": False,
-         "fetch.wait.max.ms": 10, "enable.partition.eof": True, "auto.offset.reset": "earliest",
-         "log_level": 0}
-    )  # fmt: skip
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": settings.app_id, "log_level": 0})
     for topic in (*INPUTS, *KEYED, *OUTPUTS, DEAD_LETTER, LATE):
-        name = settings.name_of(topic)
-        partitions = range(len(consumer.list_topics(name, timeout=10).topics[name].partitions))
-        logs.records[topic] = {p: [] for p in partitions}
-        consumer.assign([TopicPartition(name, p, 0) for p in partitions])
-        still = set(partitions)
-        while still:
-            for m in consumer.consume(10_000, 0.05):
-                if m.error() is None:
-                    record = Record(m.key(), m.value(), m.offset(), m.timestamp()[1], m.headers() or ())
-                    logs.records[topic][m.partition()].append(record)
-                else:
-                    assert m.error().code() == KafkaError._PARTITION_EOF, m.error()
-                    still.discard(m.partition())
+        logs.records[topic] = read_partitions(settings, topic)
         if topic in INPUTS + KEYED:
-            found = consumer.committed([TopicPartition(name, p) for p in partitions], timeout=10)
+            name = settings.name_of(topic)
+            found = consumer.committed([TopicPartition(name, p) for p in logs.records[topic]], timeout=10)
             logs.committed[topic] = {tp.partition: tp.offset for tp in found}
     consumer.close()
     return logs
+
+
+def read_partitions(settings: Settings, topic: Topic) -> dict[int, list[Record]]:
+    """Records of a topic by partition, to its present end."""
+    consumer = Consumer(
+        {"bootstrap.servers": settings.bootstrap, "group.id": "check", "enable.auto.commit": False,
+         "fetch.wait.max.ms": 10, "enable.partition.eof": True, "auto.offset.reset": "earliest", "log_level": 0}
+    )  # fmt: skip
+    name = settings.name_of(topic)
+    records: dict[int, list[Record]] = {p: [] for p in consumer.list_topics(name, timeout=10).topics[name].partitions}
+    consumer.assign([TopicPartition(name, p, 0) for p in records])
+    still = set(records)
+    while still:
+        for m in consumer.consume(10_000, 0.05):
+            if m.error() is None:
+                record = Record(m.key(), m.value(), m.offset(), m.timestamp()[1], m.headers() or ())
+                records[m.partition()].append(record)
+            else:
+                assert m.error().code() == KafkaError._PARTITION_EOF, m.error()
+                still.discard(m.partition())
+    consumer.close()
+    return records
 
 
 def assert_invariants(settings: Settings, kept: Sequence[Agent] = KEPT) -> Verdict:

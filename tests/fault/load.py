@@ -39,7 +39,7 @@ class Load:
         names = {topic.dataset: settings.name_of(topic) for topic in INPUTS}
         BANK.parent.mkdir(exist_ok=True)
         bank = open_bank(BANK, "generated", False)
-        plan = FleetPlan(seed=seed, links=links, nodes=nodes, transfers=0.3, faults="random")
+        plan = FleetPlan(seed, 86_400.0, links, nodes, transfers=0.3, faults="random")
         self._fleet = Fleet(plan, bank, names)
         self._bootstrap = settings.bootstrap
         self._rate = rate

@@ -16,11 +16,13 @@ from offline.simulator.bank import Bank
 from offline.simulator.command import simulate
 from offline.simulator.feed import Pace, Sent, feed
 from offline.simulator.fleet import Fleet, FleetPlan
-from offline.simulator.recording import Recorded, Recording, read_recording
 from offline.simulator.sink import NullSink
 from schemas.error import ConfigError, DwcpError, InfraError
 from schemas.topic import INPUTS
 from streams.embedded import EmbeddedBroker
+from streams.recording.file import read_recording
+from streams.recording.format import Recorded
+from streams.recording.sink import Recording
 from streams.sink import KafkaSink
 
 RUN = ("--seconds", "180", "--links", "8", "--transfers", "0.2", "--quiet")

@@ -1,0 +1,1 @@
+"""Data sets: recordings as typed tables."""

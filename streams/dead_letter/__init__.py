@@ -1,0 +1,1 @@
+"""Dead letters: what they say, which were sent back, and sending them back."""

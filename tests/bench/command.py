@@ -1,0 +1,58 @@
+"""`dwcp bench`: figures of the README, each by a command. Runs from a checkout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure it: what the README's figures come from."""
+
+
+@bench.command("hot-path")
+@click.option("--records", default=20_000, show_default=True, help="Of each input dataset.")
+@click.option("--batch", default=1_000, show_default=True, help="Records per step.")
+@click.option("--links", default=300, show_default=True, help="Size of the simulated fleet.")
+@click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@_as_json
+def hot_path(records: int, batch: int, links: int, seed: int, as_json: bool) -> None:
+    """Cost per event by stage of every agent, in this process."""
+    from tests.bench.hot_path import STAGES, run
+
+    found = run(records, batch, links, seed)
+    if as_json:
+        _print(found)
+        return
+    click.echo(f"{'us per event':22}" + "".join(f"{name:>9}" for name in (*STAGES, "all")))
+    for name, one in found["agents"].items():
+        cells = "".join(f"{one[stage]:9.2f}" for stage in (*STAGES, "us_per_event"))
+        click.echo(f"{name:22}{cells}")
+    click.echo(f"{'per input, all agents':22}{found['us_per_event']:54.2f}")
+
+
+@bench.command()
+@click.option("--links", default=50_000, show_default=True, help="Links whose state is taken over.")
+@click.option("--rate", default=500.0, show_default=True, help="Events per second while the worker dies.")
+@_as_json
+def recovery(links: int, rate: float, as_json: bool) -> None:
+    """Kill -9 one of two workers on a real Kafka: how soon the other goes on, and whether anything is lost."""
+    from tests.bench.recovery import run
+
+    found = run(links, rate, lambda text: click.echo(text, err=True))
+    if as_json:
+        _print(found)
+        return
+    for name, value in found.items():
+        click.echo(f"{name:28} {value}")
+
+
+def _print(found: dict[str, Any]) -> None:
+    json.dump(found, sys.stdout)
+    sys.stdout.write("\n")

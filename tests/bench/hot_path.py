@@ -1,0 +1,139 @@
+"""Microseconds per event by stage of every agent: what a worker does to a record, one core, no waiting.
+
+The simulated fleet's records, with every dialect and fault of its producers, go through
+the ingest agents, and what comes out through the others, in batches, with the worker's
+own parts. `produce` is the time to hand the outputs to librdkafka, whose own threads
+send them to an embedded broker. What Faust, the client's fetches and the broker cost is
+not in here; `tests/bench/ingest.py` has the whole path.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Producer
+
+from agents import compression, ingest, network, system
+from offline.simulator.bank import measure
+from offline.simulator.fleet import Fleet, FleetPlan
+from offline.simulator.payload import generated
+from schemas.topic import INPUTS, Topic
+from streams.agent import Agent
+from streams.changelog import Record
+from streams.embedded import EmbeddedBroker
+from streams.envelope import Envelope
+from streams.publisher import producer_config
+from streams.settings import Settings
+from streams.stepper import Stepper
+
+AGENTS = (*ingest.agents, network.agent, compression.agent, system.agent)
+STAGES = ("decode", "admit", "step", "encode", "produce")
+
+Spent = dict[str, float]
+
+
+def run(records: int, batch: int, links: int, seed: int) -> dict[str, Any]:
+    """Cost of every agent by stage.
+
+    Parameters
+    ----------
+    records
+        Of each input dataset, at least.
+    batch
+        Records per step.
+    links
+        Size of the fleet; a third as many nodes.
+    seed
+        Of the fleet.
+    """
+    given = _inputs(records, links, seed)
+    with EmbeddedBroker() as broker:
+        settings = Settings.from_environment({"BROKER_URL": broker.address})
+        producer = Producer(producer_config(settings) | {"linger.ms": 5, "queue.buffering.max.messages": 2_000_000})
+        found = {}
+        for agent in AGENTS:
+            agent.warm()
+            found[agent.name] = _measure(agent, given, batch, settings, producer)
+        producer.flush()
+    total = sum(one["us_per_event"] * one["records"] for one in found.values())
+    events = sum(found[agent.name]["records"] for agent in ingest.agents)
+    return {"batch": batch, "links": links, "seed": seed, "agents": found, "us_per_event": round(total / events, 3)}
+
+
+def _inputs(records: int, links: int, seed: int) -> dict[Topic, list[Record]]:
+    """Raw records by topic, at least so many each."""
+    bank = measure(generated(1), "generated")
+    plan = FleetPlan(seed, 86_400.0, links, nodes=max(links // 3, 1), transfers=0.05, faults="random")
+    kind = {topic.dataset: topic for topic in INPUTS}
+    given: dict[Topic, list[Record]] = defaultdict(list)
+    for minute in Fleet(plan, bank).minutes():
+        for part in minute:
+            into = given[kind[part.dataset]]
+            times = part.event_ms.tolist()
+            for key, value, at in zip(part.keys, part.values, times, strict=True):
+                into.append(Record(key, value, len(into), at, ()))
+        if len(given) == len(kind) and min(map(len, given.values())) >= records:
+            return {topic: some[:records] for topic, some in given.items()}
+    raise AssertionError("the fleet never ends")
+
+
+def _measure(
+    agent: Agent, given: dict[Topic, list[Record]], batch: int, settings: Settings, producer: Producer
+) -> dict[str, Any]:
+    stepper = Stepper(agent, settings.name_of(agent.source))
+    envelopes = {topic: Envelope(topic, agent.name) for topic in agent.publishes}
+    held = stepper.start()
+    spent: Spent = dict.fromkeys(STAGES, 0.0)
+    records = given[agent.source]
+    outputs = 0
+    for at in range(0, len(records), batch):
+        outputs += _step(stepper, held, envelopes, records[at : at + batch], spent, given, producer, settings)
+    us = {stage: round(1e6 * seconds / len(records), 3) for stage, seconds in spent.items()}
+    return {"records": len(records), "outputs": outputs, **us, "us_per_event": round(sum(us.values()), 3)}
+
+
+def _step(
+    stepper: Stepper,
+    held: Any,
+    envelopes: dict[Topic, Envelope],
+    records: Sequence[Record],
+    spent: Spent,
+    given: dict[Topic, list[Record]],
+    producer: Producer,
+    settings: Settings,
+) -> int:
+    clock = time.perf_counter
+    start = clock()
+    work = stepper.decode(records, 0)
+    decoded = clock()
+    work = stepper.admit(held, records, work)
+    admitted = clock()
+    result = stepper.step(held, work)
+    stepped = clock()
+    encoded = {
+        topic: envelopes[topic].encode(output, work.batch.origin, work.batch.key)
+        for topic, output in result.outputs.items()
+    }
+    written = clock()
+    for topic, (keys, values, headers) in encoded.items():
+        name = settings.name_of(topic)
+        for key, value, own in zip(keys, values, headers, strict=True):
+            producer.produce(name, value, key, headers=own)
+    done = clock()
+    for stage, seconds in zip(
+        STAGES,
+        (decoded - start, admitted - decoded, stepped - admitted, written - stepped, done - written),
+        strict=True,
+    ):
+        spent[stage] += seconds
+    for topic, (keys, values, headers) in encoded.items():
+        into = given.setdefault(topic, [])
+        into += [
+            Record(key, value, len(into) + k, 0, own)
+            for k, (key, value, own) in enumerate(zip(keys, values, headers, strict=True))
+        ]
+    producer.flush()
+    return sum(len(values) for _, values, _ in encoded.values())
