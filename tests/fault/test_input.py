@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from agents import compression, system
 from schemas.header import ERROR_REASON, ORIGIN
-from schemas.topic import DEAD_LETTER, INPUTS, NETWORK_RAW
+from schemas.topic import DEAD_LETTER, INPUTS, NETWORK_FORECAST, NETWORK_RAW
 from streams.settings import Settings
 from tests.e2e.conftest import Broker, Start
 from tests.fault import poisoned
@@ -61,7 +61,7 @@ def test_a_corpus_of_poison(broker: Broker, start: Start, chance: random.Random,
     names = [broker.settings.name_of(topic) for topic in INPUTS]
     keys = (None, b"", b"k", b"\xff\x00", b"K" * 100_000)
     poison = [(chance.choice(names), chance.choice(keys), value, chance.randrange(8)) for value in CORPUS for _ in "12"]
-    worker = start(broker.environment | {"DWCP_OUTPUT_MAX_BYTES": "2000"}, app="app").wait_ready(120)
+    worker = start(broker.environment | {"DWCP_OUTPUT_MAX_BYTES": "1400"}, app="app").wait_ready(120)
     with Load(broker.settings, seed, rate=500):
         for record in poison:
             send(broker.settings, iter([record]))
@@ -70,6 +70,8 @@ def test_a_corpus_of_poison(broker: Broker, start: Start, chance: random.Random,
     assert worker.stop() == 0, worker.tail()
     verdict = assert_invariants(broker.settings)
     assert verdict.dead_letters >= len(poison)
+    reasons = {dict(r.headers)[ERROR_REASON] for _, r in read_logs(broker.settings).of(DEAD_LETTER)}
+    assert reasons >= {b"empty", b"malformed", b"schema", b"range", b"unknown_schema", b"oversized"}
     print(f"{len(poison)} poison records: {verdict}")
 
 
@@ -104,3 +106,32 @@ def test_a_bug_in_a_step(broker: Broker, start: Start, chance: random.Random, se
     ]
     assert len({dict(r.headers)[ORIGIN] for r in failed}) == 8
     print(f"a bug in a step, 8 times: {verdict}")
+
+
+def test_clocks_that_are_wrong(broker: Broker, start: Start, seed: int) -> None:
+    """Twenty minutes slow, half an hour fast, and two hours fast: answered, answered, rejected."""
+    name = broker.settings.name_of(NETWORK_RAW)
+    worker = start(broker.environment, app="app").wait_ready(120)
+    skew = {"slow": -20, "fast": 30, "far": 120}
+    now_ms = int(time.time() * 1000)
+    records = [
+        (
+            name,
+            None,
+            json.dumps(sample(0, node_id=node, timestamp=now_ms + minutes * MINUTE_MS + k * 1000)).encode(),
+            k % 8,
+        )
+        for k in range(50)
+        for node, minutes in skew.items()
+    ]
+    with Load(broker.settings, seed, rate=300):
+        send(broker.settings, iter(records))
+        time.sleep(1)
+    wait_until_done(broker.settings, worker)
+    assert worker.stop() == 0, worker.tail()
+    verdict = assert_invariants(broker.settings)
+    logs = read_logs(broker.settings)
+    future = [r for _, r in logs.of(DEAD_LETTER) if dict(r.headers)[ERROR_REASON] == b"future"]
+    answered = [r for _, r in logs.of(NETWORK_FORECAST) if r.key in (b"slow:key", b"fast:key")]
+    assert (len(future), len(answered)) == (50, 100)
+    print(f"wrong clocks: {verdict}")

@@ -14,11 +14,13 @@ from tests.fault.invariant import assert_invariants
 from tests.fault.load import Load, wait_until_done
 
 KILLS = int(os.environ.get("FAULT_KILLS", "5"))
+RATE = float(os.environ.get("FAULT_RATE", "800"))
+"""A long run: `FAULT_KILLS=100 FAULT_RATE=300 pytest tests/fault -k kill_9`."""
 KAFKA_ONLY = pytest.mark.parametrize("broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 
 
 def test_kill_9_at_random_moments(broker: Broker, start: Start, chance: random.Random, seed: int) -> None:
-    with Load(broker.settings, seed):
+    with Load(broker.settings, seed, RATE):
         for _ in range(KILLS):
             worker = start(broker.environment, app="app")
             if chance.random() < 0.8:
@@ -26,7 +28,7 @@ def test_kill_9_at_random_moments(broker: Broker, start: Start, chance: random.R
             time.sleep(chance.uniform(0.0, 3.0))
             worker.kill()
         worker = start(broker.environment, app="app").wait_ready()
-    wait_until_done(broker.settings, worker)
+    wait_until_done(broker.settings, worker, timeout_s=90 + KILLS)
     assert worker.stop() == 0, worker.tail()
     print(f"kill -9 x {KILLS}: {assert_invariants(broker.settings)}")
 
