@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union
 
 import msgspec
 import numpy as np
+import orjson
 from msgspec import Struct
 from msgspec.structs import astuple
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ _encoder = msgspec.json.Encoder()
 
 _AVRO_FIRST_BYTES: Final = (CONFLUENT, SINGLE_OBJECT[0])
 """No JSON text begins with either, so what does is Avro or broken."""
+
+_WIDE: Final = 8
 
 
 def _dtype(annotation: Any) -> type:
@@ -150,9 +153,9 @@ class Codec(Generic[R]):
             When a field of the record is missing from `columns`.
         """
         record = self.record
-        lists = [_cells(columns[name], name in self._optional_ints) for name in self.fields]
         if self._writer is not None:
-            return self._writer.write(lists)
+            return self._writer.write([_cells(columns[name], name in self._optional_ints) for name in self.fields])
+        lists = [_json_cells(columns[name], name in self._optional_ints) for name in self.fields]
         lines = _encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)])
         return lines.split(b"\n")[:-1]
 
@@ -173,6 +176,14 @@ def _cells(column: Sequence[Any] | NDArray[Any], optional_int: bool) -> Sequence
     if optional_int:  # held as float64 so that NaN can stand for a missing value
         return [None if v != v else int(v) for v in column.tolist()]
     return column.tolist()  # type: ignore[no-any-return]
+
+
+def _json_cells(column: Sequence[Any] | NDArray[Any], optional_int: bool) -> Sequence[Any]:
+    """As `_cells`; rows of a matrix as JSON text, which orjson writes without making a Python object per number."""
+    if not isinstance(column, np.ndarray) or column.ndim == 1 or column.shape[1] < _WIDE or not len(column):
+        return _cells(column, optional_int)
+    text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+    return [msgspec.Raw(b"[" + row + b"]") for row in text[2:-2].split(b"],[")]
 
 
 def _avro_writer(record: type[Struct], prefix: bytes) -> AvroWriter:

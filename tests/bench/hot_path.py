@@ -129,7 +129,8 @@ def _step(
         strict=True,
     ):
         spent[stage] += seconds
-    for topic, (keys, values, headers) in encoded.items():
+    for topic in encoded.keys() & {agent.source for agent in AGENTS}:
+        keys, values, headers = encoded[topic]
         into = given.setdefault(topic, [])
         into += [
             Record(key, value, len(into) + k, 0, own)
