@@ -153,7 +153,7 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.tracker: OffsetTracker[TP] = OffsetTracker()
-        self.highwaters: dict[TP, int] = {}
+        self._ends: dict[TP, int] = {}
         self.last_progress = monotonic()
         super().__init__(*args, **kwargs)
 
@@ -178,7 +178,7 @@ class Consumer(driver.Consumer):
         for tp, record in self.scheduler.iterate(records):
             if not self.flow_active or self.should_stop or self.app.consumer_generation_id != generation_id:
                 return  # what is left was registered: it blocks commits until the seek that follows
-            self.highwaters[tp] = self.highwater(tp) or 0
+            self._ends[tp] = self.highwater(tp) or 0
             yield tp, self._to_message(tp, record)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
@@ -237,12 +237,12 @@ class Consumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         self.tracker.revoke(revoked)
         for tp in revoked:
-            self.highwaters.pop(tp, None)
+            self._ends.pop(tp, None)
 
     def lag(self, tp: TP) -> int:
         """Records on the broker beyond the committed position, as far as both are known."""
         floor = self.tracker.floor(tp)
-        return 0 if floor is None else max(0, self.highwaters.get(tp, 0) - floor)
+        return 0 if floor is None else max(0, self._ends.get(tp, 0) - floor)
 
     def stalled_s(self) -> float:
         """Seconds for which records were handed out and nothing was committed; 0 when nothing waits."""
