@@ -216,6 +216,15 @@ class Consumer(driver.Consumer):
             await self.app.committed(offsets)
         return did_commit
 
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets, and read nothing until the flow is resumed, as Faust does after every seek.
+
+        After recovering tables stock Faust seeks while records flow, and what is read
+        between the seek and the resume is cleared from the streams' queues.
+        """
+        self.stop_flow()
+        await super().perform_seek()
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Set every position to the committed offset, and see to it that states come to stand there."""
         committed: Mapping[TP, int] = await super().seek_to_committed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -41,7 +42,10 @@ def echoed(broker: EmbeddedBroker, records: int) -> dict[int, int]:
         found += [m.value() for m in reader.consume(500, 0.5)]
     reader.close()
     pairs = [value.split() for value in found]
-    assert len({event for event, _ in pairs}) == len(pairs) == records
+    repeats = [pair for pair, times in Counter(event for event, _ in pairs).items() if times > 1]
+    assert not repeats, [pair for pair in pairs if pair[0] in repeats]
+    missing = set(range(records)) - {int(event) for event, _ in pairs}
+    assert not missing, {e: c for e, c in pairs if 295 <= int(e) <= 312}
     return {int(event): int(count) for event, count in pairs}
 
 
