@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,10 +25,11 @@ from streams.settings import Settings
 from streams.stepper import Stepper
 from streams.store import StateStore
 from streams.topic import admin
+from streams.watch import first_waiting
 from streams.web import add_pages
 from streams.wire import Wire
 
-_WATCH_S = 1.0
+_WATCH_S = 10.0
 _DEFAULT_LOG_LEVEL = Settings.from_environment({}).log_level
 
 
@@ -58,7 +60,7 @@ class Application(faust.App):
         super().__init__(settings.app_id, **_faust_settings(settings))
         for agent in agents:
             self._add(agent)
-        self.timer(_WATCH_S)(self._watch)
+        self.timer(min(_WATCH_S, settings.stall_timeout_s / 4))(self._watch)
         self.timer(settings.snapshot_interval_s)(self._capture)
         self._collect()
         add_pages(self)
@@ -122,9 +124,17 @@ class Application(faust.App):
 
     async def _watch(self) -> None:
         """End the process when nothing is committed any more: a consumer can die without a word."""
-        stalled_s = self.stalled_s
-        if stalled_s > self.settings.stall_timeout_s:
-            die(InfraError(f"nothing was committed for {stalled_s:.0f} s although records were read"))
+        limit_s = self.settings.stall_timeout_s
+        if self.stalled_s > limit_s:
+            die(InfraError(f"nothing was committed for {self.stalled_s:.0f} s although records were read"))
+        if not self.started or self.rebalancing or self.consumer.idle_s() < limit_s:
+            return
+        tracker = self.consumer.tracker
+        floors = {(tp.topic, tp.partition): tracker.floor(tp) or 0 for tp in tracker.partitions()}
+        # The consumer's own idea of what there is may stand still with it: another client looks.
+        place = await asyncio.get_running_loop().run_in_executor(None, first_waiting, self.settings, floors)
+        if place is not None and self.consumer.idle_s() >= limit_s:
+            die(InfraError(f"nothing was read for {self.consumer.idle_s():.0f} s although records wait in {place}"))
 
     def _collect(self) -> None:
         registry = self.metrics.registry

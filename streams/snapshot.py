@@ -54,7 +54,7 @@ class Label(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """What a snapshot holds: the state's own bytes (not copied when decoded), and the newest origin by raw partition."""
+    """What a snapshot holds: the state's own bytes, decoded without a copy, and the newest origin by raw partition."""
 
     capture: memoryview
     newest_origin: dict[str, int]

@@ -125,7 +125,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if fresh:
                 await client.seek_to_beginning(*fresh)
             self.consumer.tracker.seek({tp: at for tp, at in positions.items() if self.consumer.takes_chunks(tp)})
-            self.consumer.last_progress = monotonic()
+            self.consumer.last_progress = self.consumer.last_move = monotonic()
             return positions
 
     async def _seek_wait(self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
@@ -154,7 +154,7 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.tracker: OffsetTracker[TP] = OffsetTracker()
         self._ends: dict[TP, int] = {}
-        self.last_progress = monotonic()
+        self.last_progress = self.last_move = monotonic()
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -212,7 +212,7 @@ class Consumer(driver.Consumer):
         did_commit: bool = await super()._commit(offsets)
         if did_commit:
             self.tracker.committed({tp: at for tp, at in offsets.items() if self.takes_chunks(tp)})
-            self.last_progress = monotonic()
+            self.last_progress = self.last_move = monotonic()
             await self.app.committed(offsets)
         return did_commit
 
@@ -258,6 +258,10 @@ class Consumer(driver.Consumer):
         if not any(self.tracker.uncommitted(tp) for tp in self.tracker.partitions()):
             self.last_progress = monotonic()
         return monotonic() - self.last_progress
+
+    def idle_s(self) -> float:
+        """Seconds since positions were last set or committed."""
+        return monotonic() - self.last_move
 
 
 class Transport(driver.Transport):

@@ -10,6 +10,7 @@ import pytest
 
 from streams.embedded import EmbeddedBroker
 from tests.e2e.conftest import Broker, Start, fresh
+from tests.e2e.harness import Fed, assert_nothing_lost, feed, read_until
 from tests.fault.invariant import assert_invariants
 from tests.fault.load import Load, wait_until_done
 from tests.kafka import Kafka, require_kafka
@@ -100,3 +101,18 @@ def test_outputs_that_the_broker_slows_down(broker: Broker, start: Start, seed: 
     assert worker.stop() == 0, worker.tail()
     assert behind > 500, "the quota held it back"
     print(f"outputs slowed to 100 kB/s, {behind:,.0f} records behind: {assert_invariants(broker.settings)}")
+
+
+@EMBEDDED_ONLY
+def test_a_consumer_that_dies_without_a_word(broker: Broker, start: Start) -> None:
+    worker = start(broker.environment | {"DWCP_STALL_TIMEOUT_S": "5"}, app="tests.fault.deaf").wait_ready()
+    fed = feed(broker.settings, 200)
+    read_until(broker.settings, 200)
+    time.sleep(12)
+    more = feed(broker.settings, 100)
+    assert worker.process.wait(30) == 70
+    assert "although records wait in" in worker.tail()
+    worker = start(broker.environment).wait_ready()
+    found = read_until(broker.settings, 300)
+    assert worker.stop() == 0, worker.tail()
+    assert_nothing_lost(Fed(fed.good | more.good, fed.bad | more.bad), found)

@@ -59,7 +59,7 @@ def send(settings: Settings, records: Iterator[tuple[str, bytes | None, bytes | 
 
 def test_a_corpus_of_poison(broker: Broker, start: Start, chance: random.Random, seed: int) -> None:
     names = [broker.settings.name_of(topic) for topic in INPUTS]
-    keys = (None, b"", b"k", b"\xff\x00", b"K" * 100_000)
+    keys = (None, b"", b"k", b"\xff\x00", b"K" * 900_000)
     poison = [(chance.choice(names), chance.choice(keys), value, chance.randrange(8)) for value in CORPUS for _ in "12"]
     worker = start(broker.environment | {"DWCP_OUTPUT_MAX_BYTES": "1400"}, app="app").wait_ready(120)
     with Load(broker.settings, seed, rate=500):
