@@ -11,9 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from schemas.capacity import CapacityAlert, CapacityForecast, CapacityPlan
 from schemas.compression import CompressionTelemetry, OracleLabel, SelectorPrediction
 from schemas.drift import DriftAlert
+from schemas.experiment import ExperimentResult, ExperimentState
+from schemas.feedback import AnomalyFeedback
+from schemas.model import ModelAnnouncement
 from schemas.network import Forecast, ForecastScore, NetworkFeatures, NetworkSample
+from schemas.optimizer import OptimizerRecommendation, OptimizerRequest, OptimizerRollout
+from schemas.performance import DegradationPrediction, PerformanceFeatures
 from schemas.raw import RawCompressionTelemetry, RawNetworkSample, RawSystemMetrics
 from schemas.system import Anomaly, AnomalyScore, SystemMetrics
 
@@ -39,6 +45,8 @@ class Topic:
         What the key holds, in words.
     retention_ms
         How long the broker keeps records; -1 for ever.
+    compacted
+        Whether the broker keeps the last record of every key, and only that.
     """
 
     dataset: str
@@ -48,6 +56,7 @@ class Topic:
     retention_ms: int = 30 * _DAY_MS
     version: int = 1
     partitions: int = PARTITIONS
+    compacted: bool = False
 
     @property
     def name(self) -> str:
@@ -86,6 +95,22 @@ LATE: Final = Topic("ingest", "late", None, "as received", 90 * _DAY_MS)
 REPLAYED: Final = Topic("ingest", "replayed", None, "the dead letter", FOREVER, partitions=1)
 """Which dead letters were sent back; `dwcp dead-letters replay` writes and reads it."""
 
+SYSTEM_FEEDBACK: Final = Topic("system", "feedback", AnomalyFeedback, "node_id where known, else any", 90 * _DAY_MS)
+PERFORMANCE_FEATURES: Final = Topic("performance", "features", PerformanceFeatures, "node_id", 90 * _DAY_MS)
+PERFORMANCE_PREDICTION: Final = Topic("performance", "prediction", DegradationPrediction, "node_id", 90 * _DAY_MS)
+CAPACITY_FORECAST: Final = Topic("capacity", "forecast", CapacityForecast, "scope", 90 * _DAY_MS)
+CAPACITY_PLAN: Final = Topic("capacity", "plan", CapacityPlan, "scope", 90 * _DAY_MS)
+CAPACITY_ALERT: Final = Topic("capacity", "alert", CapacityAlert, "scope", 90 * _DAY_MS)
+OPTIMIZER_REQUEST: Final = Topic("optimizer", "request", OptimizerRequest, "scope", 90 * _DAY_MS)
+OPTIMIZER_RECOMMENDATION: Final = Topic("optimizer", "recommendation", OptimizerRecommendation, "scope", 90 * _DAY_MS)
+OPTIMIZER_ROLLOUT: Final = Topic("optimizer", "rollout", OptimizerRollout, "scope", 90 * _DAY_MS)
+EXPERIMENT_STATE: Final = Topic("experiment", "state", ExperimentState, "experiment_id", 90 * _DAY_MS)
+EXPERIMENT_RESULT: Final = Topic("experiment", "result", ExperimentResult, "experiment_id", 90 * _DAY_MS)
+MODEL_ANNOUNCEMENT: Final = Topic(
+    "model", "announcement", ModelAnnouncement, "model_name:model_version", FOREVER, partitions=1, compacted=True
+)
+"""Keyed by version: by name alone, compaction would drop the champion once a candidate is announced."""
+
 INPUTS: Final = (COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW)
 KEYED: Final = (COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED)
 OUTPUTS: Final = (
@@ -102,4 +127,23 @@ REJECTS: Final = (DEAD_LETTER, LATE)
 STATES: Final = (COMPRESSION_STATE, NETWORK_STATE, SYSTEM_STATE)
 """Where workers keep snapshots of their states; they delete what a newer snapshot replaces."""
 
-TOPICS: Final = INPUTS + KEYED + OUTPUTS + STATES + REJECTS + (REPLAYED,)
+IN_USE: Final = INPUTS + KEYED + OUTPUTS + STATES + REJECTS + (REPLAYED,)
+"""What the agents and commands of this version read or write."""
+
+PLANNED: Final = (
+    SYSTEM_FEEDBACK,
+    PERFORMANCE_FEATURES,
+    PERFORMANCE_PREDICTION,
+    CAPACITY_FORECAST,
+    CAPACITY_PLAN,
+    CAPACITY_ALERT,
+    OPTIMIZER_REQUEST,
+    OPTIMIZER_RECOMMENDATION,
+    OPTIMIZER_ROLLOUT,
+    EXPERIMENT_STATE,
+    EXPERIMENT_RESULT,
+    MODEL_ANNOUNCEMENT,
+)
+"""The contract of systems to come, agreed first so that others can build on it; nothing here reads or writes them."""
+
+TOPICS: Final = IN_USE + PLANNED

@@ -30,6 +30,7 @@ COMMANDS = {
     "replay": _Entry("streams.recording.command", "replay", "Send a recording to a broker, or print it."),
     "import": _Entry("streams.recording.import_command", "import_csv", "Make a recording, or feed a broker, from CSV."),
     "dataset": _Entry("offline.dataset.command", "dataset", "Turn a recording into a Parquet file."),
+    "backtest": _Entry("offline.backtest.command", "backtest", "Run the online models over CSV files, and score them."),
     "dead-letters": _Entry("streams.dead_letter.command", "dead_letters", "List, show and replay what was rejected."),
     "topics": _Entry("streams.command", "topics", "List, compare and create the topics."),
     "schemas": _Entry("streams.schema_command", "schemas", "Show, check and write the topics' Avro schemas."),

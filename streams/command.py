@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,10 @@ def topics() -> None:
 @topics.command("list")
 @_as_json
 def list_(as_json: bool) -> None:
-    """The topic table: name, record, key, partitions, retention. Asks no broker."""
+    """The topic table: name, record, partitions, retention, key. Asks no broker.
+
+    Of a compacted topic the broker keeps the latest record of every key.
+    """
     settings = Settings.from_environment()
     rows: list[dict[str, Any]] = [
         {
@@ -40,6 +43,7 @@ def list_(as_json: bool) -> None:
             "record": topic.record.__name__ if topic.record else "as received",
             "key": topic.key,
             "partitions": topic.partitions,
+            "compacted": topic.compacted,
             "retention_days": None if topic.retention_ms == FOREVER else topic.retention_ms / 86_400_000,
         }
         for topic in TOPICS
@@ -48,8 +52,7 @@ def list_(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        kept = "always" if row["retention_days"] is None else f"{row['retention_days']:4g} d"
-        click.echo("{topic:32} {record:24} {partitions:3}  {kept:6}  key: {key}".format(kept=kept, **row))
+        click.echo("{topic:32} {record:24} {partitions:3}  {kept:6}  key: {key}".format(kept=_kept(row), **row))
 
 
 @topics.command()
@@ -94,6 +97,12 @@ def config(as_json: bool) -> None:
         unchanged = (row.default, row.default.removeprefix("kafka://"), str(Path(row.default).expanduser()))
         changed = "" if row.value in unchanged else "  *"
         click.echo(f"{row.name:{width}}  {row.value}{changed}\n{'':{width}}  {row.meaning}; default {row.default!r}")
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    if row["compacted"]:
+        return "latest"
+    return "always" if row["retention_days"] is None else f"{row['retention_days']:4g} d"
 
 
 def _print(differences: Sequence[Difference], as_json: bool, none: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import POINTER, c_char_p, c_int, c_int16, c_int32, c_size_t, c_void_p
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Final
 import confluent_kafka
 
 from schemas.error import InfraError
-from schemas.topic import TOPICS
+from schemas.topic import TOPICS, Topic
 from streams.settings import Settings
 
 PRODUCE: Final = 0
@@ -104,8 +105,9 @@ class EmbeddedBroker:
             raise InfraError("the embedded broker does not start: no mock cluster")
         # Real brokers wait for more members before the first assignment; here it only costs three seconds.
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
-        for topic in TOPICS:
-            self.create_topic(self._settings.name_of(topic), self._partitions or topic.partitions)
+        # The cluster sometimes sleeps a second on a request; all at once they wait for one such second, not for each.
+        with ThreadPoolExecutor(len(TOPICS)) as pool:
+            list(pool.map(self._create, TOPICS))
         return self
 
     def __exit__(
@@ -148,6 +150,9 @@ class EmbeddedBroker:
         """
         errors = (c_int * len(codes))(*codes)
         _library().rd_kafka_mock_push_request_errors_array(self._running(), api, len(codes), errors)
+
+    def _create(self, topic: Topic) -> None:
+        self.create_topic(self._settings.name_of(topic), self._partitions or topic.partitions)
 
     def _running(self) -> int:
         if self._cluster is None:

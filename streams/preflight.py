@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from schemas.error import ConfigError, InfraError
-from schemas.topic import KEYED, STATES, TOPICS
+from schemas.topic import IN_USE, KEYED, STATES
 from streams.settings import Settings, variable_of
 from streams.topic import admin, partition_counts
 
@@ -14,7 +14,7 @@ _ANSWER_S = 5.0
 
 
 def check_broker(settings: Settings) -> None:
-    """The broker answers, every topic exists, and co-partitioned topics agree.
+    """The broker answers, every topic in use exists, and co-partitioned topics agree.
 
     Raises
     ------
@@ -24,10 +24,10 @@ def check_broker(settings: Settings) -> None:
         Topics that are joined by key have different numbers of partitions.
     """
     counts = partition_counts(admin(settings), settings, _ANSWER_S)
-    missing = [settings.name_of(topic) for topic in TOPICS if settings.name_of(topic) not in counts]
+    missing = [settings.name_of(topic) for topic in IN_USE if settings.name_of(topic) not in counts]
     if missing:
         raise InfraError(
-            f"{len(missing)} of {len(TOPICS)} topics are missing on {settings.bootstrap} "
+            f"{len(missing)} of {len(IN_USE)} topics are missing on {settings.bootstrap} "
             f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}): run `dwcp topics apply`"
         )
     first = settings.name_of(STATES[0])

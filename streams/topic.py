@@ -24,6 +24,7 @@ from streams.settings import Settings
 
 _TIMEOUT_S: Final = 10.0
 
+
 Action = Literal["create", "set", "conflict"]
 
 
@@ -71,7 +72,7 @@ def partition_counts(client: AdminClient, settings: Settings, timeout_s: float =
 
 def config_of(topic: Topic, settings: Settings) -> dict[str, str]:
     """Broker-side settings of a topic."""
-    config = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    config = {"cleanup.policy": "compact" if topic.compacted else "delete", "retention.ms": str(topic.retention_ms)}
     if topic in REJECTS:
         config["max.message.bytes"] = str(max_record_bytes(settings.output_max_bytes))
     return config

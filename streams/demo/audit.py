@@ -19,6 +19,7 @@ from schemas.topic import (
     COMPRESSION_RAW,
     DEAD_LETTER,
     DRIFT_ALERT,
+    IN_USE,
     INPUTS,
     KEYED,
     LATE,
@@ -29,7 +30,6 @@ from schemas.topic import (
     SYSTEM_ANOMALY,
     SYSTEM_RAW,
     SYSTEM_SCORE,
-    TOPICS,
     Topic,
 )
 from streams.demo import ledger
@@ -99,7 +99,7 @@ class Audit:
         self.forecasts: deque[bytes] = deque(maxlen=4)
         self._partitions: dict[tuple[Topic, int], ledger.PartitionLedger] = {}
         self._name = settings.name_of
-        self._topic = {settings.name_of(topic): topic for topic in TOPICS}
+        self._topic = {settings.name_of(topic): topic for topic in IN_USE}
         self._consumer = _consumer(settings)
         known = self._consumer.list_topics(timeout=_ANSWER_S).topics
         self._counts = {topic: len(known[name].partitions) for name, topic in self._topic.items()}

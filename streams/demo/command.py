@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from schemas.error import ConfigError, InfraError
-from schemas.topic import INPUTS, TOPICS
+from schemas.topic import IN_USE, INPUTS
 from streams.demo.audit import Audit
 from streams.demo.process import Process, free_port, require_free, wait_ready
 from streams.demo.score import Fault, score_faults
@@ -206,7 +206,7 @@ def _summary(audit: Audit, fed_s: float, lost: int) -> dict[str, Any]:
     return {
         "events_in": audit.events_in,
         "events_in_by_topic": {topic.name: audit.events[topic] for topic in INPUTS},
-        "events_out": {topic.name: audit.events[topic] for topic in TOPICS if topic not in INPUTS},
+        "events_out": {topic.name: audit.events[topic] for topic in IN_USE if topic not in INPUTS},
         "events_per_second": audit.events_in / max(elapsed_s, 1e-3),
         "elapsed_s": elapsed_s,
         "latency_ms": audit.latency_ms(),

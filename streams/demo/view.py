@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from schemas.topic import TOPICS, Topic
+from schemas.topic import IN_USE, Topic
 from streams.demo.audit import Audit
 
 
@@ -52,7 +52,7 @@ def _topics(audit: Audit, rates: Mapping[Topic, float]) -> Table:
     table.add_column("topic")
     table.add_column("records", justify="right")
     table.add_column("per second", justify="right")
-    for topic in TOPICS:
+    for topic in IN_USE:
         table.add_row(topic.name, f"{audit.events[topic]:,}", _number(rates.get(topic, 0.0), 0))
     return table
 

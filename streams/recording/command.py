@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from schemas.error import ConfigError
-from schemas.topic import TOPICS
+from schemas.topic import FOREVER, TOPICS
 from streams.recording.file import STDOUT, RecordingFile, read_recording
 from streams.recording.log import Log, resolve
 from streams.recording.moment import MOMENT, rfc3339
@@ -151,7 +151,7 @@ def _time_warnings(found: Survey, topics: dict[str, str]) -> list[str]:
     now_ms = time.time_ns() // 1_000_000
     names = {topics.get(old, old) for old in found.partitions}
     settings = Settings.from_environment()
-    kept_ms = {settings.name_of(t): t.retention_ms for t in TOPICS}
+    kept_ms = {settings.name_of(t): t.retention_ms for t in TOPICS if t.retention_ms != FOREVER}
     short = [name for name in sorted(names) if found.first_ms < now_ms - kept_ms.get(name, now_ms)]
     warnings = []
     if short:

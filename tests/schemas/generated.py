@@ -43,6 +43,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def _plain(kind: Any, meta: Meta) -> st.SearchStrategy[Any]:
+    if kind is str and meta.pattern:
+        return st.from_regex(meta.pattern, fullmatch=True)
     if kind is str:
         return st.text(min_size=meta.min_length or 0, max_size=min(meta.max_length or 20, 20))
     if kind is int:

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from schemas.error import ConfigError, InfraError
-from schemas.topic import DEAD_LETTER, NETWORK_RAW, TOPICS
+from schemas.topic import DEAD_LETTER, FOREVER, MODEL_ANNOUNCEMENT, NETWORK_RAW, TOPICS, Topic
 from streams.command import config, topics
 from streams.demo.process import free_port
 from streams.settings import Settings, variable_of
-from streams.topic import admin, apply, diff, partition_counts
+from streams.topic import admin, apply, config_of, diff, partition_counts
 from tests.kafka import Kafka
 
 
@@ -52,6 +52,20 @@ def settled(settings: Settings) -> list[str]:
     while (found := diff(admin(settings), settings)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return [str(d) for d in found]
+
+
+@pytest.mark.parametrize(
+    ("topic", "policy", "retention_ms"),
+    [
+        (NETWORK_RAW, "delete", 30 * 86_400_000),
+        (DEAD_LETTER, "delete", 90 * 86_400_000),
+        (MODEL_ANNOUNCEMENT, "compact", FOREVER),
+    ],
+    ids=lambda v: v.kind if isinstance(v, Topic) else "",
+)
+def test_what_the_broker_keeps(topic: Topic, policy: str, retention_ms: int) -> None:
+    config = config_of(topic, Settings.from_environment({}))
+    assert (config["cleanup.policy"], config["retention.ms"]) == (policy, str(retention_ms))
 
 
 @pytest.mark.kafka
@@ -114,7 +128,10 @@ def test_list_and_config_ask_no_broker() -> None:
     rows = json.loads(runner.invoke(topics, ["list", "--json"]).stdout)
     assert len(rows) == len(TOPICS)
     assert {"net", DEAD_LETTER.name} <= {row["topic"] for row in rows}
-    assert "net" in runner.invoke(topics, ["list"]).stdout
+    assert [row["topic"] for row in rows if row["compacted"]] == [MODEL_ANNOUNCEMENT.name]
+    shown_as_text = {line.split()[0]: line for line in runner.invoke(topics, ["list"]).stdout.splitlines()}
+    assert "30 d" in shown_as_text["net"]
+    assert " latest " in shown_as_text[MODEL_ANNOUNCEMENT.name]
     shown = {row["name"]: row for row in json.loads(runner.invoke(config, ["--json"]).stdout)}
     assert shown["DWCP_TOPIC_NETWORK_RAW"]["value"] == "net"
     assert "DWCP_WEB_PORT" in runner.invoke(config).stdout

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from schemas.error import ConfigError, InfraError
-from schemas.topic import NETWORK_KEYED, NETWORK_RAW
+from schemas.topic import MODEL_ANNOUNCEMENT, NETWORK_KEYED, NETWORK_RAW
 from streams.embedded import PRODUCE, EmbeddedBroker
 from streams.recording.command import replay
 from streams.recording.file import RecordingFile
@@ -87,6 +87,15 @@ def test_what_a_broker_will_delete_is_said(path: Path) -> None:
         result = CliRunner().invoke(replay, [str(path), "--to", broker.address])
     assert "--timestamps now" in result.stderr
     assert "2023-11-14T22:13:20.000Z" in result.stderr
+
+
+def test_what_a_broker_keeps_for_ever_is_not_said_to_go(tmp_path: Path) -> None:
+    with RecordingFile(tmp_path / "m.jsonl") as file:
+        file.write([Recorded(MODEL_ANNOUNCEMENT.name, 0, 0, START, b"selector:1", b"{}")])
+    with EmbeddedBroker() as broker:
+        result = CliRunner().invoke(replay, [str(tmp_path / "m.jsonl"), "--to", broker.address])
+        assert [r.timestamp_ms for r in held(broker, MODEL_ANNOUNCEMENT.name)] == [START]
+    assert "retention" not in result.stderr
 
 
 def test_of_a_damaged_recording_nothing_is_sent(path: Path) -> None:

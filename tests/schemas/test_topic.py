@@ -1,0 +1,26 @@
+"""The topic table: no name twice, and what is planned is planned only."""
+
+from __future__ import annotations
+
+from schemas.topic import IN_USE, INPUTS, KEYED, PARTITIONS, PLANNED, TOPICS
+from tests.replay import AGENTS
+
+
+def test_names_and_kinds_are_distinct() -> None:
+    assert len({t.name for t in TOPICS}) == len({t.kind for t in TOPICS}) == len(TOPICS)
+
+
+def test_every_topic_is_in_use_or_planned() -> None:
+    assert set(TOPICS) == set(IN_USE) | set(PLANNED)
+    assert not set(IN_USE) & set(PLANNED)
+
+
+def test_agents_touch_nothing_that_is_planned() -> None:
+    touched = {topic for agent in AGENTS for topic in (agent.source, *agent.publishes)}
+    assert touched >= {*INPUTS, *KEYED}
+    assert touched <= set(IN_USE)
+
+
+def test_what_is_joined_by_node_or_scope_is_partitioned_alike() -> None:
+    joined = [t for t in TOPICS if t.key.startswith(("node_id", "scope", "experiment_id"))]
+    assert {t.partitions for t in joined} == {PARTITIONS}
