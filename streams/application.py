@@ -50,6 +50,7 @@ class Application(faust.App):
         self.declared = agents_by_name(agents)
         self.chunk_topics = frozenset(settings.name_of(agent.source) for agent in agents)
         self.topic_ids: Mapping[str, str] = {}
+        self.partition_counts: Mapping[str, int] = {}
         self.metrics = Metrics()
         self.stores: dict[str, StateStore] = {}
         self.wire = Wire(settings)
@@ -85,9 +86,9 @@ class Application(faust.App):
 
         async def loop(stream: Any) -> None:
             stepper, store = self._steppers[agent.name], self._store_of(agent.name)
-            runner = Runner(
-                stepper, store, self.settings, self.consumer.tracker, self.producer.publish, self.metrics, self.wire
-            )
+            partitions = self.partition_counts.get(self.settings.name_of(agent.source), agent.source.partitions)
+            tracker, publish = self.consumer.tracker, self.producer.publish
+            runner = Runner(stepper, store, self.settings, tracker, publish, self.metrics, self.wire, partitions)
             await runner.run(stream)
 
         loop.__name__ = loop.__qualname__ = agent.name  # what Faust's logs call it
@@ -175,7 +176,7 @@ class Worker(faust.Worker):
             settings = self.app.settings
             if self.app.conf.web_enabled:
                 check_port(self.app.conf.web_bind, self.app.conf.web_port)
-            check_broker(settings)
+            self.app.partition_counts = check_broker(settings)
             self.app.wire.open(topic for agent in self.app.declared.values() for topic in agent.publishes)
             self.app.topic_ids = topic_ids(admin(settings), [settings.name_of(t) for t in (*INPUTS, *KEYED)])
         except DwcpError as exc:

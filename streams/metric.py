@@ -51,6 +51,9 @@ class Metrics:
         self.redelivered = Counter(
             "dwcp_redelivered_records", "Records left out because ingest had sent them before", ["agent"], registry=r
         )
+        self.misrouted = Counter(
+            "dwcp_misrouted_records", "Records elsewhere than murmur2 of their key says", ["topic"], registry=r
+        )
         self.skipped = Counter(
             "dwcp_skipped_offsets", "Offsets that held no record any more when they were due", ["agent"], registry=r
         )

@@ -13,8 +13,12 @@ from streams.topic import admin, partition_counts
 _ANSWER_S = 5.0
 
 
-def check_broker(settings: Settings) -> None:
+def check_broker(settings: Settings) -> dict[str, int]:
     """The broker answers, every topic in use exists, and co-partitioned topics agree.
+
+    Returns
+    -------
+    Partitions of every topic on the broker, by name.
 
     Raises
     ------
@@ -41,6 +45,7 @@ def check_broker(settings: Settings) -> None:
                 "make new topics under other names (DWCP_TOPIC_*), and replay the raw ones"
             )
             raise ConfigError(variable_of(topic), f"{settings.name_of(topic)} with {found} partitions", allowed)
+    return counts
 
 
 def check_port(host: str, port: int) -> None:

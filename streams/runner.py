@@ -24,6 +24,7 @@ from streams.envelope import Envelope, reject_headers, reject_record
 from streams.fatal import die
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
+from streams.partition import Homes
 from streams.publisher import Publish
 from streams.settings import Settings
 from streams.stepper import Stepper, Work
@@ -54,6 +55,8 @@ class Runner:
         What is counted.
     wire
         Codecs of what is published.
+    partitions
+        Of the source.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Runner:
         publish: Publish,
         metrics: Metrics,
         wire: Wire,
+        partitions: int,
     ) -> None:
         self.agent = stepper.agent
         self.store = store
@@ -77,6 +81,8 @@ class Runner:
         self._step_seconds = metrics.step_seconds.labels(self.agent.name)
         self._batch_records = metrics.batch_records.labels(self.agent.name)
         self._redelivered = metrics.redelivered.labels(self.agent.name)
+        self._misrouted = metrics.misrouted.labels(settings.name_of(self.agent.source))
+        self._homes = Homes(partitions)
         self._events_in = metrics.events_in.labels(settings.name_of(self.agent.source))
 
     async def run(self, chunks: AsyncIterable[Chunk]) -> None:
@@ -141,6 +147,7 @@ class Runner:
         await self._publish_rejects(chunk, work.origin, rejected)
         self._events_in.inc(len(records))
         self._redelivered.inc(work.redelivered)
+        self._misrouted.inc(self._homes.strangers((r.key for r in records), chunk.tp.partition))
 
     async def _publish_outputs(self, work: Work, result: Result) -> list[Rejection]:
         """Publish the outputs; what is too large for the broker becomes a reject of its input."""

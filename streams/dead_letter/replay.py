@@ -16,8 +16,8 @@ from schemas.error import InfraError
 from schemas.topic import KEYED
 from streams.dead_letter.letter import Filter, Letter
 from streams.dead_letter.note import key_of, write_notes
+from streams.partition import murmur2_partition
 from streams.recording.log import Log
-from streams.recording.partition import murmur2_partition
 from streams.settings import Settings
 from streams.sink import ANY_PARTITION, KafkaSink
 

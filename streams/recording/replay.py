@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from schemas.error import DwcpError, InfraError
+from streams.partition import murmur2_partition
 from streams.recording.file import RecordingFile, read_recording
 from streams.recording.format import Recorded
-from streams.recording.partition import murmur2_partition
 from streams.sink import KafkaSink
 
 _TICK_S: Final = 0.01

@@ -19,8 +19,8 @@ from schemas.error import LateRecord
 from schemas.topic import DEAD_LETTER, LATE, PARTITIONS, Topic
 from streams.agent import Agent
 from streams.envelope import Envelope, Headers, reject_headers
+from streams.partition import murmur2_partition
 from streams.recording.format import Recorded
-from streams.recording.partition import murmur2_partition
 from streams.settings import Settings
 from streams.stepper import Held, Stepper, Work
 

@@ -17,9 +17,9 @@ from streams.dead_letter.letter import Letter
 from streams.dead_letter.note import key_of, write_notes
 from streams.embedded import EmbeddedBroker
 from streams.envelope import reject_headers
+from streams.partition import murmur2_partition
 from streams.recording.format import Recorded
 from streams.recording.log import Log
-from streams.recording.partition import murmur2_partition
 from streams.settings import Settings
 from streams.sink import KafkaSink
 

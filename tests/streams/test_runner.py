@@ -22,6 +22,7 @@ from streams.agent import Agent, agents_by_name, declare
 from streams.chunk import Chunk
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
+from streams.partition import murmur2_partition
 from streams.publisher import Publish
 from streams.runner import Runner
 from streams.settings import Settings
@@ -70,7 +71,7 @@ def runner_of(
 ) -> Runner:
     stepper = Stepper(agent, settings.name_of(agent.source))
     store = StateStore(stepper, settings, None, publish, metrics)
-    return Runner(stepper, store, settings, tracker, publish, metrics, Wire(settings))
+    return Runner(stepper, store, settings, tracker, publish, metrics, Wire(settings), agent.source.partitions)
 
 
 class Bench:
@@ -212,6 +213,16 @@ def test_what_ingest_delivered_twice_is_left_out_and_counted() -> None:
     assert b.scores() == [0, 1, 2]
     assert b.metrics.registry.get_sample_value("dwcp_redelivered_records_total", {"agent": "counting"}) == 1
     assert b.tracker.committable(first.tp) == 4
+
+
+def test_records_on_another_partition_than_their_key_says_are_counted() -> None:
+    b = Bench()
+    home = murmur2_partition(b"n", SYSTEM_KEYED.partitions)
+    keyless = b.chunk(2, [value(12)], partition=home)
+    keyless.records[0].key = None
+    b.process(b.chunk(0, [value(10), value(11)], partition=home), keyless, b.chunk(0, [value(10)], partition=home ^ 1))
+    labels = {"topic": SYSTEM_KEYED.name}
+    assert b.metrics.registry.get_sample_value("dwcp_misrouted_records_total", labels) == 1
 
 
 def test_a_replayed_dead_letter_is_no_redelivery() -> None:

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from schemas.error import ConfigError, InfraError
 from schemas.topic import MODEL_ANNOUNCEMENT, NETWORK_KEYED, NETWORK_RAW
 from streams.embedded import PRODUCE, EmbeddedBroker
+from streams.partition import murmur2_partition
 from streams.recording.command import replay
 from streams.recording.file import RecordingFile
 from streams.recording.format import Recorded
 from streams.recording.log import Log
-from streams.recording.partition import murmur2_partition
 from streams.settings import Settings
 
 START = 1_700_000_000_000

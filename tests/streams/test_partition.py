@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from schemas.topic import NETWORK_KEYED
 from streams.embedded import EmbeddedBroker
-from streams.recording.partition import murmur2_partition
+from streams.partition import murmur2_partition
 
 
 def test_keys_are_placed_as_librdkafka_places_them() -> None:
