@@ -218,9 +218,11 @@ def test_what_ingest_delivered_twice_is_left_out_and_counted() -> None:
 def test_records_on_another_partition_than_their_key_says_are_counted() -> None:
     b = Bench()
     home = murmur2_partition(b"n", SYSTEM_KEYED.partitions)
-    keyless = b.chunk(2, [value(12)], partition=home)
+    first, keyless, stray = (
+        b.chunk(0, [value(10), value(11)], home), b.chunk(2, [value(12)], home), b.chunk(0, [value(10)], home ^ 1)
+    )  # fmt: skip
     keyless.records[0].key = None
-    b.process(b.chunk(0, [value(10), value(11)], partition=home), keyless, b.chunk(0, [value(10)], partition=home ^ 1))
+    b.process(first, keyless, stray)
     labels = {"topic": SYSTEM_KEYED.name}
     assert b.metrics.registry.get_sample_value("dwcp_misrouted_records_total", labels) == 1
 
