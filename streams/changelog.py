@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.error import InfraError, StateError
 from schemas.topic import INPUTS
@@ -24,6 +25,7 @@ from streams.agent import is_kept
 from streams.settings import Settings
 from streams.snapshot import Chain, Content, Id, SnapshotLog
 from streams.stepper import Held, Stepper
+from streams.topic import admin
 
 _log = logging.getLogger(__name__)
 
@@ -105,25 +107,26 @@ class Changelog:
 
     def end(self, partition: int) -> int:
         """Offset after the last snapshot record; 0 when the broker does not say."""
-        consumer = self._consumer()
+        place = TopicPartition(self.topic, partition)
         try:
-            _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_TIMEOUT_S)
-            return int(end)
-        except KafkaException as exc:
+            asked = self._admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=_TIMEOUT_S)
+            return int(asked[place].result(_TIMEOUT_S).offset)
+        except (KafkaException, TimeoutError) as exc:
             _log.info("old snapshots stay in %s: %s", self.topic, exc)
             return 0
-        finally:
-            consumer.close()
 
     def trim(self, before: Mapping[int, int]) -> None:
         """Delete the snapshots before these offsets; a broker that cannot keeps them."""
-        client = AdminClient({"bootstrap.servers": self._settings.bootstrap, "log_level": 0})
         asked = [TopicPartition(self.topic, p, offset) for p, offset in before.items() if offset > 0]
         try:
-            for done in client.delete_records(asked, request_timeout=_TIMEOUT_S).values() if asked else ():
+            for done in self._admin.delete_records(asked, request_timeout=_TIMEOUT_S).values() if asked else ():
                 done.result(_TIMEOUT_S)
         except (KafkaException, TimeoutError) as exc:
             _log.info("old snapshots stay in %s: %s", self.topic, exc)
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return admin(self._settings)
 
     def _related(self) -> list[str]:
         return [self._source, *(self._settings.name_of(topic) for topic in INPUTS)]

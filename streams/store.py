@@ -30,7 +30,7 @@ from streams.stepper import Held, Stepper
 
 _log = logging.getLogger(__name__)
 
-_LEAST_DELTA_BYTES: Final = 256 * 1024
+_LEAST_DELTA_BYTES: Final = 1 << 20
 _BYTES_PER_S: Final = 32e6
 """So fast are snapshots written at most, each round on average: bursts make them rarer, not the worker slower."""
 
