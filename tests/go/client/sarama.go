@@ -12,6 +12,7 @@ func saramaWrite(_ context.Context, broker, topic string, messages []Message) ([
 	config := sarama.NewConfig()
 	config.Version = sarama.V2_8_0_0
 	config.Producer.Return.Successes = true
+	config.Producer.Retry.Max = 50 // a new topic takes a moment to have leaders
 	producer, err := sarama.NewSyncProducer([]string{broker}, config)
 	if err != nil {
 		return nil, fmt.Errorf("sarama: %w", err)
