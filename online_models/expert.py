@@ -1,10 +1,10 @@
-"""The forecaster's experts: each one's value of a link's target 15 minutes ahead.
+"""The forecaster's experts: each one's value of a link's target one horizon ahead.
 
-Everything is driven by event time, not by sample counts, except the moving average
-of 10 samples, which is the published bar, climatology's means over days, and jumps,
-which take three samples. The regression expert works on differences
-to the running level in units of the running spread, so that links of one type can
-share it whatever their size, and a drifting level does not carry it away.
+Running levels are driven by event time and their memories are multiples of the horizon,
+so that the same experts serve a link sampled each minute and a series sampled each
+hour. Exceptions: the moving average of 10 samples, which is the published bar, and
+jumps, which take three samples. Nothing here knows the unit of a target: spreads come from the
+link itself, and results scale with it.
 """
 
 from __future__ import annotations
@@ -16,56 +16,85 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from online_models.network_feature import WINDOW, rolling_mean, weekday_utc
-from schemas.network import HORIZON_MS
+from online_models.climate import CLIMATE, climatology, count_bins, learn_climate, learn_profile, profile_at
+from online_models.network_feature import WINDOW, rolling_mean
 
-EXPERTS: Final = ("persistence", "moving_average", "level", "holt", "slow", "climatology", "seasonal", "regression")
+EXPERTS: Final = (
+    "persistence",
+    "moving_average",
+    "quick",
+    "level",
+    "smooth",
+    "slow",
+    "steady",
+    "holt",
+    "median",
+    "climatology",
+    "seasonal",
+    "seasonal_persistence",
+    "profile",
+    "profile_persistence",
+    "own_regression",
+    "shared_regression",
+)
 PERSISTENCE: Final = 0
 MOVING_AVERAGE: Final = 1
-LEVEL: Final = 2
-HOLT: Final = 3
-SLOW: Final = 4
-CLIMATOLOGY: Final = 5
-SEASONAL: Final = 6
-REGRESSION: Final = 7
+QUICK: Final = 2
+LEVEL: Final = 3
+STEADY: Final = 6
+HOLT: Final = 7
+MEDIAN: Final = 8
+CLIMATOLOGY: Final = 9
+SEASONAL: Final = 10
+SEASONAL_PERSISTENCE: Final = 11
+PROFILE: Final = 12
+PROFILE_PERSISTENCE: Final = 13
+OWN_REGRESSION: Final = 14
+SHARED_REGRESSION: Final = 15
 
-FEATURES: Final = 12
-"""Of the regression: intercept, six experts against the level, two harmonics of the day, weekend."""
+LEVELS: Final = 5
+"""Running means, from quick to steady."""
 
-BIN_MS: Final = 30 * 60_000
-DAY_BINS: Final = 48
-"""Climatology: half hours; weekdays fill the first 48 bins, weekends the next 48."""
+FEATURES: Final = 11
+"""Of the regressions: intercept, and nine experts or differences of them against the level."""
 
 CLIP: Final = 10.0
 """Differences beyond ten spreads teach no more than ten."""
 
 TRACK: Final = (
-    ("level", "f8", (4,)),
-    ("slow", "f8", (4,)),
+    ("level", "f8", (LEVELS, 4)),
     ("holt", "f8", (4,)),
     ("trend", "f8", (4,)),
+    ("median", "f8", (4,)),
     ("spread", "f8", (4,)),
+    ("wide", "f8", (4,)),
+    ("period", "f8"),
     ("streak", "i4", (4,)),
-    ("climate", "f4", (2 * DAY_BINS, 4)),
-    ("climate_count", "f4", (2 * DAY_BINS,)),
+    *CLIMATE,
     ("window", "f8", (WINDOW, 4)),
 )
 """Fields of a link's state that `observe` keeps."""
 
-_LEVEL_MS: Final = 10 * 60_000.0
-_SLOW_MS: Final = 2 * 3_600_000.0
-_HOLT_MS: Final = 15 * 60_000.0
-_TREND_MS: Final = 45 * 60_000.0
-_DAMPING_MS: Final = 10 * 60_000.0
-_SPREAD_MS: Final = 3_600_000.0
+_MEMORY: Final = (1.0 / 3.0, 2.0 / 3.0, 2.0, 8.0, 32.0)
+"""Of the running means, in horizons."""
+
+_BASE: Final = 1
+"""The running mean that the regressions and jumps are measured against."""
+
+_HOLT: Final = 1.0
+_TREND: Final = 3.0
+_DAMPING: Final = 2.0 / 3.0
+_SPREAD: Final = 4.0
+_WIDE: Final = 96.0
+_MEDIAN: Final = 2.0
 _STREAK: Final = 3
 _JUMP: Final = 4.0
-_CLIMATE_MEMORY: Final = 150.0
-_FLOOR: Final = (1e-3, 1e-2, 1e-5, 1e-2)
+_SHARE: Final = 1e-7
+_TINY: Final = 1e-30
 
 
 @njit(cache=True)
-def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp_ms: int) -> None:
+def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp_ms: int, horizon_ms: int) -> None:
     """Take a link's next sample into its running statistics.
 
     Parameters
@@ -75,44 +104,56 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
     count
         Samples before this one.
     elapsed_ms
-        Since the previous sample.
+        Since the previous sample; more than 0, except for the first.
     x
         The four targets.
     timestamp_ms
         The sample's event time.
+    horizon_ms
+        How far ahead the link's forecasts look: the unit of all memories.
     """
-    fast = 1.0 - math.exp(-elapsed_ms / _LEVEL_MS)
-    slow = 1.0 - math.exp(-elapsed_ms / _SLOW_MS)
-    holt = 1.0 - math.exp(-elapsed_ms / _HOLT_MS)
-    steer = 1.0 - math.exp(-elapsed_ms / _TREND_MS)
-    calm = max(1.0 - math.exp(-elapsed_ms / _SPREAD_MS), 1.0 / (count + 1.0))
-    day_bin = _day_bin(timestamp_ms)
-    link.climate_count[day_bin] = min(link.climate_count[day_bin] + 1.0, _CLIMATE_MEMORY)
+    elapsed = elapsed_ms / horizon_ms
+    holt = 1.0 - math.exp(-elapsed / _HOLT)
+    steer = 1.0 - math.exp(-elapsed / _TREND)
+    calm = max(1.0 - math.exp(-elapsed / _SPREAD), 1.0 / (count + 1.0))
+    broad = max(1.0 - math.exp(-elapsed / _WIDE), 1.0 / (count + 1.0))
+    fair = 1.0 - math.exp(-elapsed / _MEDIAN)
+    if count > 0:
+        link.period += max(0.05, 1.0 / count) * (min(elapsed_ms, 4.0 * horizon_ms) - link.period)
+    rate, profile_rate = count_bins(link, elapsed_ms, timestamp_ms)
     for m in range(4):
         value = x[m]
         link.window[count % WINDOW, m] = value
-        link.climate[day_bin, m] += (value - link.climate[day_bin, m]) / link.climate_count[day_bin]
+        learn_climate(link, timestamp_ms, m, value, rate)
         if count == 0:
-            link.level[m] = value
-            link.slow[m] = value
+            link.median[m] = value
             link.holt[m] = value
             continue
         if _has_jumped(link, value, m):
             _restart(link, count, m)
-        link.spread[m] += calm * (abs(value - link.level[m]) - link.spread[m])
-        link.level[m] += fast * (value - link.level[m])
-        link.slow[m] += slow * (value - link.slow[m])
+        unusual = (value - link.level[LEVELS - 1, m]) / scale_of(link, m)
+        learn_profile(link, timestamp_ms, m, unusual, profile_rate)
+        away = abs(value - link.level[_BASE, m])
+        link.spread[m] += calm * (away - link.spread[m])
+        link.wide[m] += broad * (away - link.wide[m])
+        gap = value - link.median[m]
+        step = fair * 1.5 * link.spread[m]
+        link.median[m] += min(max(gap, -step), step)
         before = link.holt[m]
-        ahead = before + link.trend[m] * elapsed_ms
+        ahead = before + link.trend[m] * elapsed
         link.holt[m] = ahead + holt * (value - ahead)
-        link.trend[m] += steer * ((link.holt[m] - before) / elapsed_ms - link.trend[m])
+        link.trend[m] += steer * ((link.holt[m] - before) / elapsed - link.trend[m])
+    for k in range(LEVELS):
+        share = max(1.0 - math.exp(-elapsed / _MEMORY[k]), 1.0 / (count + 1.0))
+        for m in range(4):
+            link.level[k, m] += share * (x[m] - link.level[k, m])
 
 
 @njit(cache=True)
 def _has_jumped(link: Any, value: float, m: int) -> bool:
     """Whether this sample is the third in a row far off the level on the same side."""
-    away = value - link.level[m]
-    if abs(away) <= _JUMP * link.spread[m] + _FLOOR[m]:
+    away = value - link.level[_BASE, m]
+    if abs(away) <= _JUMP * link.spread[m] + _SHARE * abs(link.level[_BASE, m]):
         link.streak[m] = 0
     elif away > 0.0:
         link.streak[m] = max(link.streak[m], 0) + 1
@@ -125,79 +166,67 @@ def _has_jumped(link: Any, value: float, m: int) -> bool:
 def _restart(link: Any, count: int, m: int) -> None:
     """Take the mean of the samples since a jump for the new level: averages would creep there for hours."""
     level = rolling_mean(link.window, count + 1, _STREAK, m)
-    link.level[m] = level
-    link.slow[m] = level
+    for k in range(LEVELS):
+        link.level[k, m] = level
+    link.median[m] = level
     link.holt[m] = level
     link.trend[m] = 0.0
     link.streak[m] = 0
 
 
 @njit(cache=True)
-def scale_of(link: Any, count: int, m: int) -> float:
-    """Unit of a link's target: its spread, not below 0.1 % of the level (10 % while new)."""
-    share = 1e-3 if count >= WINDOW else 0.1
-    return float(max(link.spread[m], share * abs(link.level[m]) + _FLOOR[m]))
+def scale_of(link: Any, m: int) -> float:
+    """Unit of a link's target: its mean distance from its level over the last day."""
+    return float(max(link.wide[m], _SHARE * abs(link.level[_BASE, m]) + _TINY))
 
 
 @njit(cache=True)
-def _day_bin(timestamp_ms: int) -> int:
-    weekend = DAY_BINS if weekday_utc(timestamp_ms) >= 5 else 0
-    return weekend + (timestamp_ms // BIN_MS) % DAY_BINS
+def breadth_of(link: Any, count: int, m: int) -> float:
+    """Unit of its intervals: halfway to its spread of the last hour, and a tenth of the level while new."""
+    breadth = 0.5 * (link.wide[m] + link.spread[m])
+    share = _SHARE if count >= WINDOW else 0.1
+    return float(max(breadth, share * abs(link.level[_BASE, m]) + _TINY))
 
 
 @njit(cache=True)
-def climatology(link: Any, target_ms: int, m: int, otherwise: float) -> float:
-    """Mean of a target around that time of such days, between bin centres linearly.
-
-    `otherwise` where the link has not lived through either bin.
-    """
-    earlier = _day_bin(target_ms - BIN_MS // 2)
-    later = _day_bin(target_ms + BIN_MS // 2)
-    if link.climate_count[earlier] == 0.0:
-        earlier = later
-    if link.climate_count[later] == 0.0:
-        later = earlier
-    if link.climate_count[later] == 0.0:
-        return otherwise
-    share = ((target_ms - BIN_MS // 2) % BIN_MS) / BIN_MS
-    return float((1.0 - share) * link.climate[earlier, m] + share * link.climate[later, m])
-
-
-@njit(cache=True)
-def write_experts(link: Any, count: int, target_ms: int, out: NDArray[Any]) -> None:
-    """Values of every expert but the regression, `[8, 4]`, from the link's present state."""
-    reach = _DAMPING_MS * (1.0 - math.exp(-HORIZON_MS / _DAMPING_MS))
+def write_experts(link: Any, count: int, target_ms: int, horizon_ms: int, out: NDArray[Any]) -> None:
+    """Values of every expert but the regressions, `[16, 4]`, from the link's present state."""
+    reach = _DAMPING * (1.0 - math.exp(-1.0 / _DAMPING))
     for m in range(4):
-        level = link.level[m]
-        out[PERSISTENCE, m] = link.window[(count - 1) % WINDOW, m]
+        level = link.level[_BASE, m]
+        last = link.window[(count - 1) % WINDOW, m]
+        out[PERSISTENCE, m] = last
         out[MOVING_AVERAGE, m] = rolling_mean(link.window, count, WINDOW, m)
-        out[LEVEL, m] = level
+        for k in range(LEVELS):
+            out[QUICK + k, m] = link.level[k, m]
         out[HOLT, m] = link.holt[m] + link.trend[m] * reach
-        out[SLOW, m] = link.slow[m]
+        out[MEDIAN, m] = link.median[m]
         usual = climatology(link, target_ms, m, np.nan)
-        usual_now = climatology(link, target_ms - HORIZON_MS, m, np.nan)
+        usual_now = climatology(link, target_ms - horizon_ms, m, np.nan)
         known = not (math.isnan(usual) or math.isnan(usual_now))
         out[CLIMATOLOGY, m] = usual if known else level
         out[SEASONAL, m] = level + usual - usual_now if known else level
+        out[SEASONAL_PERSISTENCE, m] = last + usual - usual_now if known else last
+        change = scale_of(link, m) * (profile_at(link, target_ms, m) - profile_at(link, target_ms - horizon_ms, m))
+        out[PROFILE, m] = level if math.isnan(change) else level + change
+        out[PROFILE_PERSISTENCE, m] = last if math.isnan(change) else last + change
 
 
 @njit(cache=True)
-def write_regressors(expert: NDArray[Any], scale: float, m: int, target_ms: int, out: NDArray[Any]) -> None:
-    """Features `[12]` of the regression for one target, from the other experts' values."""
+def write_regressors(expert: NDArray[Any], scale: float, m: int, out: NDArray[Any]) -> None:
+    """Features `[11]` of the regressions for one target, from the other experts' values."""
     level = expert[LEVEL, m]
-    day = 2.0 * math.pi * (target_ms % 86_400_000) / 86_400_000.0
-    out[0] = 1.0
+    out[0] = 0.3
     out[1] = _clip((expert[PERSISTENCE, m] - level) / scale)
     out[2] = _clip((expert[MOVING_AVERAGE, m] - level) / scale)
-    out[3] = _clip((expert[HOLT, m] - level) / scale)
-    out[4] = _clip((expert[SLOW, m] - level) / scale)
-    out[5] = _clip((expert[CLIMATOLOGY, m] - level) / scale)
-    out[6] = _clip((expert[SEASONAL, m] - level) / scale)
-    out[7] = math.sin(day)
-    out[8] = math.cos(day)
-    out[9] = math.sin(2.0 * day)
-    out[10] = math.cos(2.0 * day)
-    out[11] = 1.0 if weekday_utc(target_ms) >= 5 else 0.0
+    out[3] = _clip((expert[QUICK, m] - level) / scale)
+    out[4] = _clip((expert[4, m] - level) / scale)
+    out[5] = _clip((expert[5, m] - level) / scale)
+    out[6] = _clip((expert[STEADY, m] - level) / scale)
+    out[7] = _clip((expert[HOLT, m] - level) / scale)
+    out[8] = _clip((expert[CLIMATOLOGY, m] - level) / scale)
+    out[9] = _clip((expert[SEASONAL, m] - level) / scale)
+    out[10] = _clip((expert[PROFILE, m] - level) / scale)
 
 
 @njit(cache=True)

@@ -1,101 +1,103 @@
-"""Forecasts 15 minutes ahead by a weighted vote of experts, scored when their time comes.
+"""Forecasts one horizon ahead by a vote of experts, scored when their time comes.
 
-Per link and target, experts are weighted by their recent loss (exponential weights,
-Cesa-Bianchi and Lugosi, Prediction, Learning and Games, 2006, ch. 2) with delayed
-feedback: a loss counts once the sample at the target time is there. Interval radii follow the
-90 % quantile of recent absolute errors in units of the spread (quantile tracking of
-Angelopoulos et al., Conformal PID Control, 2023), with the same delay.
-A link without history of its own votes as the links of its type do.
+Per link and target, two votes: experts weigh as their regrets say (`aggregation`), and so,
+over their vote, persistence and the moving average, with a shorter memory: the
+published forecast falls back on them soon after the experts go wrong. All feedback is
+delayed: a loss counts once the sample at the target time is there. A link without
+history of its own votes as the links of its type do.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from online_models.aggregation import learn_regret, weigh
 from online_models.expert import (
     CLIP,
     EXPERTS,
     FEATURES,
     LEVEL,
     MOVING_AVERAGE,
+    OWN_REGRESSION,
     PERSISTENCE,
-    REGRESSION,
+    SHARED_REGRESSION,
+    breadth_of,
     scale_of,
     write_experts,
     write_regressors,
 )
-from online_models.recursive import learn_linear, predict_linear, start_regression
+from online_models.interval import PRIOR_RADIUS, reach_above, reach_below, track
+from online_models.recursive import learn_linear, packed_size, predict_linear, start_regression
 from online_models.slot import row_dtype
-from schemas.network import HORIZON_MS, TARGETS
-
-TOLERANCE_MS: Final = 30_000
-"""How far from the target time a sample may be and still score the forecast."""
-
-PENDING: Final = 17
-"""Forecasts a link keeps waiting; none is overwritten before its time and tolerance are over."""
-
-SPACING_MS: Final = 55_000
-"""Least time between two forecasts that wait: samples come every 60 s, give or take a few."""
+from online_models.waiting import LESSONS, LOWER, PREDICTED, UPPER, VOTE_OF_EXPERTS, WAITING
+from schemas.network import TARGETS
 
 RECENT: Final = 20
 PROVEN: Final = 10
-"""Scored forecasts before a link's own record counts."""
+"""Scored forecasts before confidence is more than a default."""
 
-PROVEN_TYPE: Final = 100
-MISS_RATE: Final = 0.1
-
-_SHARPNESS: Final = 30.0
-_LINK_MEMORY: Final = 400.0
-_SHRINKAGE: Final = 100.0
-_TYPE_MEMORY: Final = 2000.0
-_FORGETTING: Final = 1.0 - 1e-5
-_RADIUS_STEP: Final = 0.05
-_RADIUS_PRIOR: Final = 8.0
-_RADIUS_RANGE: Final = (0.05, 1e3)
+_EXPERT_DISCOUNT: Final = 1.0 - 1.0 / 400.0
+_GUARD_DISCOUNT: Final = 1.0 - 1.0 / 200.0
+_TYPE_DISCOUNT: Final = 1.0 - 1.0 / 4000.0
+_SHRINKAGE: Final = 60.0
+_FORGETTING: Final = 1.0 - 1.0 / 800.0
+_TYPE_FORGETTING: Final = 1.0 - 1e-5
+_TYPE_PACE: Final = 0.2
 _N: Final = len(EXPERTS)
 _LOSS: Final = TARGETS.index("packet_loss")
 
+BOUNDS: Final = np.array([[0.0, np.inf], [0.0, np.inf], [0.0, 1.0], [0.0, np.inf]])
+"""Least and greatest value of each target, `[4, 2]`."""
+
 VOTE: Final = (
-    ("made_at", "i8", (PENDING,)),
-    ("expert", "f4", (PENDING, _N, 4)),
-    ("scale", "f4", (PENDING, 4)),
-    ("predicted", "f4", (PENDING, 4)),
-    ("reach", "f4", (PENDING, 4)),
-    ("made", "i8"),
+    *WAITING,
     ("scored", "i8"),
-    ("loss", "f4", (_N, 4)),
+    ("taught", "i8"),
+    ("weight", "f4", (4, FEATURES)),
+    ("covariance", "f4", (4, packed_size(FEATURES))),
+    ("regret", "f4", (_N, 4)),
+    ("square", "f4", (_N, 4)),
+    ("guard_regret", "f4", (3, 4)),
+    ("guard_square", "f4", (3, 4)),
     ("radius", "f4", (4,)),
+    ("lean", "f4", (4,)),
     ("relative_error", "f4", (RECENT,)),
-    ("waiting", "u1", (PENDING,)),
 )
-"""Fields of a link's state kept here, what waits in single precision: it is most of a link's memory."""
+"""Fields of a link's state kept here, in single precision: they are most of a link's memory."""
 
 MODEL: Final = row_dtype(
     ("weight", "f8", (4, FEATURES)),
-    ("covariance", "f8", (4, FEATURES, FEATURES)),
-    ("loss", "f8", (_N, 4)),
+    ("covariance", "f8", (4, packed_size(FEATURES))),
+    ("regret", "f8", (_N, 4)),
+    ("square", "f8", (_N, 4)),
+    ("guard_regret", "f8", (3, 4)),
+    ("guard_square", "f8", (3, 4)),
     ("radius", "f8", (4,)),
+    ("lean", "f8", (4,)),
     ("scored", "i8"),
 )
-"""What the links of one type share."""
+"""What the links of one type share; regrets in units of each link's scale."""
 
 FORECAST: Final = np.dtype(
     [
         ("expert", "f8", (_N, 4)),
         ("scale", "f8", (4,)),
+        ("breadth", "f8", (4,)),
+        ("vote", "f8", (4,)),
         ("predicted", "f8", (4,)),
-        ("reach", "f8", (4,)),
         ("lower", "f8", (4,)),
         ("upper", "f8", (4,)),
     ],
     align=True,
 )
-"""One forecast, as made; `reach` is half the width of its interval before bounds cut it."""
+"""One forecast, as made; `vote` is the experts' own, before it was weighed against the bars.
+
+Regressions work in units of `scale`, intervals in units of `breadth`.
+"""
 
 
 @njit(cache=True)
@@ -103,42 +105,59 @@ def start_models(models: NDArray[Any]) -> None:
     """Set the shared models `[link type]` to their priors."""
     for k in range(len(models)):
         for m in range(4):
-            start_regression(models[k].covariance[m])
-            models[k].radius[m] = _RADIUS_PRIOR
+            start_regression(models[k].covariance[m], FEATURES)
+            models[k].radius[m] = PRIOR_RADIUS
 
 
 @njit(cache=True)
-def _bounded(value: float, m: int) -> float:
-    value = max(value, 0.0)
-    return min(value, 1.0) if m == 2 else value
+def _bounded(value: float, bounds: NDArray[Any], m: int) -> float:
+    return float(min(max(value, bounds[m, 0]), bounds[m, 1]))
 
 
 @njit(cache=True)
-def _vote(link: Any, model: Any, expert: NDArray[Any], m: int) -> float:
-    """Weighted mean of the experts; the link's own losses are shrunk towards its type's."""
-    own = link.scored / (link.scored + _SHRINKAGE) if link.scored >= PROVEN else 0.0
-    best = np.inf
-    for k in range(_N):
-        best = min(best, own * link.loss[k, m] + (1.0 - own) * model.loss[k, m])
+def _mix(own: float, mine: NDArray[Any], theirs: NDArray[Any], value: NDArray[Any], otherwise: float) -> float:
+    """Mean of values `[k]` by a link's weights and, for the rest of its share, its type's."""
     total = 0.0
-    value = 0.0
+    for k in range(value.shape[0]):
+        total += (own * mine[k] + (1.0 - own) * theirs[k]) * value[k]
+    return total if own >= 0.0 else otherwise
+
+
+@njit(cache=True)
+def _share(link: Any, mine: float, theirs: float) -> float:
+    """Weight of a link's own record against its type's; below 0 where neither says anything."""
+    if theirs == 0.0:
+        return 1.0 if mine > 0.0 else -1.0
+    if mine == 0.0:
+        return 0.0
+    return float(link.taught / (link.taught + _SHRINKAGE))
+
+
+@njit(cache=True)
+def _vote(link: Any, model: Any, made: Any, m: int, work: NDArray[Any]) -> None:
+    """Weigh the experts, then their vote against persistence and the moving average."""
+    mine, theirs, value = work[0], work[1], work[2]
+    expert = made.expert
+    last, average = expert[PERSISTENCE, m], expert[MOVING_AVERAGE, m]
+    unproven = last if m == _LOSS else 0.5 * (last + average)  # loss, mostly 0, persists
+    own = _share(link, weigh(link.regret, link.square, m, mine[:_N]), weigh(model.regret, model.square, m, theirs[:_N]))
     for k in range(_N):
-        weight = math.exp(-_SHARPNESS * (own * link.loss[k, m] + (1.0 - own) * model.loss[k, m] - best))
-        total += weight
-        value += weight * expert[k, m]
-    return value / total
+        value[k] = expert[k, m]
+    vote = _mix(own, mine[:_N], theirs[:_N], value[:_N], unproven)
+    own = _share(
+        link,
+        weigh(link.guard_regret, link.guard_square, m, mine[:3]),
+        weigh(model.guard_regret, model.guard_square, m, theirs[:3]),
+    )
+    value[0], value[1], value[2] = vote, last, average
+    made.vote[m] = vote
+    made.predicted[m] = _mix(own, mine[:3], theirs[:3], value[:3], vote)
 
 
 @njit(cache=True)
-def _unproven(expert: NDArray[Any], m: int) -> float:
-    """Before any score: halfway from the last sample to the moving average; loss, mostly 0, persists."""
-    if m == _LOSS:
-        return float(expert[PERSISTENCE, m])
-    return float(0.5 * (expert[PERSISTENCE, m] + expert[MOVING_AVERAGE, m]))
-
-
-@njit(cache=True)
-def forecast(link: Any, model: Any, count: int, target_ms: int, out: Any, x: NDArray[Any]) -> None:
+def forecast(
+    link: Any, model: Any, count: int, horizon_ms: int, bounds: NDArray[Any], out: Any, work: NDArray[Any]
+) -> None:
     """Forecast a link from its present state.
 
     Parameters
@@ -147,68 +166,39 @@ def forecast(link: Any, model: Any, count: int, target_ms: int, out: Any, x: NDA
         The link's record and its type's.
     count
         Samples the link has had, at least 1.
-    target_ms
-        The time forecast for.
+    horizon_ms
+        How far ahead of the link's clock.
+    bounds
+        Least and greatest value of each target, `[4, 2]`.
     out
         A `FORECAST` record to fill.
-    x
-        Work space `[FEATURES]`.
+    work
+        Work space `[3, 16]`.
     """
     expert = out.expert
-    write_experts(link, count, target_ms, expert)
+    x = work[0, :FEATURES]
+    write_experts(link, count, link.clock + horizon_ms, horizon_ms, expert)
     for m in range(4):
-        scale = scale_of(link, count, m)
-        write_regressors(expert, scale, m, target_ms, x)
-        step = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
-        expert[REGRESSION, m] = _bounded(expert[LEVEL, m] + scale * step, m)
-        proven = link.scored >= PROVEN or model.scored >= PROVEN_TYPE
-        value = _bounded(_vote(link, model, expert, m) if proven else _unproven(expert, m), m)
-        reach = scale * (link.radius[m] if link.scored > 0 else model.radius[m])
+        scale = scale_of(link, m)
         out.scale[m] = scale
+        write_regressors(expert, scale, m, x)
+        level = expert[LEVEL, m]
+        shared = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
+        mine = min(max(predict_linear(link.weight[m], x), -CLIP), CLIP) if link.taught > 0 else shared
+        expert[SHARED_REGRESSION, m] = _bounded(level + scale * shared, bounds, m)
+        expert[OWN_REGRESSION, m] = _bounded(level + scale * mine, bounds, m)
+        _vote(link, model, out, m, work)
+        value = _bounded(out.predicted[m], bounds, m)
+        breadth = breadth_of(link, count, m)
+        out.breadth[m] = breadth
+        radius, lean = (link.radius[m], link.lean[m]) if link.scored > 0 else (model.radius[m], model.lean[m])
         out.predicted[m] = value
-        out.reach[m] = reach
-        out.lower[m] = _bounded(value - reach, m)
-        out.upper[m] = _bounded(value + reach, m)
+        out.lower[m] = _bounded(value - breadth * reach_below(radius, lean), bounds, m)
+        out.upper[m] = _bounded(value + breadth * reach_above(radius, lean), bounds, m)
 
 
 @njit(cache=True)
-def remember(link: Any, made: Any, made_at: int) -> None:
-    """Keep a forecast until its target time, at most one per 30 s."""
-    if link.made > 0 and made_at - link.made_at[(link.made - 1) % PENDING] < SPACING_MS:
-        return
-    at = link.made % PENDING
-    link.made_at[at] = made_at
-    link.waiting[at] = True
-    for m in range(4):
-        for k in range(_N):
-            link.expert[at, k, m] = made.expert[k, m]
-        link.scale[at, m] = made.scale[m]
-        link.predicted[at, m] = made.predicted[m]
-        link.reach[at, m] = made.reach[m]
-    link.made += 1
-
-
-@njit(cache=True)
-def due(link: Any, timestamp_ms: int) -> int:
-    """Place of the waiting forecast whose target time is nearest this sample, or -1.
-
-    A sample scores one forecast at most, so every score is one sample's.
-    """
-    found = -1
-    nearest = TOLERANCE_MS + 1
-    for at in range(PENDING):
-        if link.waiting[at]:
-            away = timestamp_ms - (link.made_at[at] + HORIZON_MS)
-            if away > TOLERANCE_MS:
-                link.waiting[at] = False
-            elif abs(away) < nearest:
-                nearest = abs(away)
-                found = at
-    return found
-
-
-@njit(cache=True)
-def settle(link: Any, model: Any, at: int, actual: NDArray[Any], x: NDArray[Any], gain: NDArray[Any]) -> float:
+def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[Any]) -> float:
     """Learn from the forecast at `at`, now that its sample is there.
 
     Returns
@@ -216,26 +206,21 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], x: NDArray[Any]
     Mean relative error of bandwidth and latency; against an actual 0 it is 1 or, when
     0 was predicted, 0.
     """
-    target_ms = link.made_at[at] + HORIZON_MS
-    expert = link.expert[at]
+    said = link.said[at]
     link.waiting[at] = False
-    rate = max(1.0 / _LINK_MEMORY, 1.0 / (link.scored + 1.0))
-    type_rate = max(1.0 / _TYPE_MEMORY, 1.0 / (model.scored + 1.0))
     relative = 0.0
+    for k in range(LESSONS):
+        if k < link.lessons and link.lesson_at[k] == link.made_at[at]:
+            _learn_lesson(link, model, k, said, actual, work)
     for m in range(4):
-        scale = link.scale[at, m]
-        for k in range(_N):
-            loss = min(abs(expert[k, m] - actual[m]) / scale, CLIP)
-            link.loss[k, m] += rate * (loss - link.loss[k, m])
-            model.loss[k, m] += type_rate * (loss - model.loss[k, m])
-        write_regressors(expert, scale, m, target_ms, x)
-        y = min(max((actual[m] - expert[LEVEL, m]) / scale, -CLIP), CLIP)
-        learn_linear(model.weight[m], model.covariance[m], x, y, _FORGETTING, gain)
-        error = abs(link.predicted[at, m] - actual[m])
+        error = abs(said[PREDICTED, m] - actual[m])
         if link.scored == 0:
             link.radius[m] = model.radius[m]
-        link.radius[m] = _track(link.radius[m], error / scale, _RADIUS_STEP)
-        model.radius[m] = _track(model.radius[m], error / scale, _RADIUS_STEP / 5.0)
+            link.lean[m] = model.lean[m]
+        rounded = np.float32(actual[m])
+        below, above = rounded < said[LOWER, m], rounded > said[UPPER, m]
+        track(link.radius, link.lean, m, below, above, link.scored, 1.0)
+        track(model.radius, model.lean, m, below, above, model.scored, _TYPE_PACE)
         if m < 2 and error > 0.0:
             relative += 0.5 * (min(error / actual[m], 1e6) if actual[m] > 0.0 else 1.0)
     link.relative_error[link.scored % RECENT] = relative
@@ -245,9 +230,35 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], x: NDArray[Any]
 
 
 @njit(cache=True)
-def _track(radius: float, error: float, step: float) -> float:
-    missed = 1.0 if error > radius else 0.0
-    return min(max(radius * math.exp(step * (missed - MISS_RATE)), _RADIUS_RANGE[0]), _RADIUS_RANGE[1])
+def _learn_lesson(link: Any, model: Any, at: int, said: NDArray[Any], actual: NDArray[Any], work: NDArray[Any]) -> None:
+    """Learn the experts' weights and both regressions from one forecast's experts."""
+    expert = link.lesson[at]
+    x, gain = work[0, :FEATURES], work[1, :FEATURES]
+    for m in range(4):
+        scale = link.lesson_scale[at, m]
+        error = abs(said[VOTE_OF_EXPERTS, m] - actual[m])
+        for k in range(_N):
+            less = _clip((error - abs(expert[k, m] - actual[m])) / scale)
+            learn_regret(link.regret, link.square, k, m, less, _EXPERT_DISCOUNT)
+            learn_regret(model.regret, model.square, k, m, less, _TYPE_DISCOUNT)
+        error = abs(said[PREDICTED, m] - actual[m])
+        for k in range(3):
+            less = _clip((error - abs(said[VOTE_OF_EXPERTS + k, m] - actual[m])) / scale)
+            learn_regret(link.guard_regret, link.guard_square, k, m, less, _GUARD_DISCOUNT)
+            learn_regret(model.guard_regret, model.guard_square, k, m, less, _TYPE_DISCOUNT)
+        if link.taught == 0:
+            start_regression(link.covariance[m], FEATURES)
+            link.weight[m] = model.weight[m]
+        write_regressors(expert, scale, m, x)
+        y = _clip((actual[m] - expert[LEVEL, m]) / scale)
+        learn_linear(link.weight[m], link.covariance[m], x, y, _FORGETTING, gain)
+        learn_linear(model.weight[m], model.covariance[m], x, y, _TYPE_FORGETTING, gain)
+    link.taught += 1
+
+
+@njit(cache=True)
+def _clip(value: float) -> float:
+    return min(max(value, -CLIP), CLIP)
 
 
 @njit(cache=True)

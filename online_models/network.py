@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from online_models.amst import ADJUST, START, decide, transport
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
 from online_models.drift import DriftMonitor, alerts
-from online_models.expert import FEATURES, MOVING_AVERAGE, PERSISTENCE, TRACK, observe
+from online_models.expert import EXPERTS, PERSISTENCE, TRACK, observe
 from online_models.forecaster import (
+    BOUNDS,
     FORECAST,
     MODEL,
-    PENDING,
     VOTE,
     confidence,
-    due,
     forecast,
-    remember,
     settle,
     start_models,
     total_confidence,
@@ -44,6 +42,7 @@ from online_models.network_record import (
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
 from online_models.slot import row_dtype
+from online_models.waiting import AVERAGE, LAST, LOWER, PENDING, PREDICTED, UPPER, due, remember
 from schemas.batch import Batch, Output, Result
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
@@ -135,6 +134,7 @@ class NetworkState(PartitionState):
             encode_network(columns),
             kind_of_link,
             self._lateness_ms,
+            BOUNDS,
             kind,
             clock,
             feature,
@@ -167,7 +167,7 @@ class NetworkState(PartitionState):
         n = float(len(links))
         each = np.arange(len(links))
         newest = links["window"][each, (links["count"] - 1) % WINDOW]
-        predicted = links["predicted"][each, (links["made"] - 1) % PENDING]
+        predicted = links["said"][each, (links["made"] - 1) % PENDING, PREDICTED]
         total = self._total[0]
         scored = float(total["scored"])
         found: dict[str, tuple[float, float | None]] = {
@@ -208,6 +208,7 @@ def _step(
     code: NDArray[Any],
     kind_of_link: NDArray[Any],
     lateness_ms: int,
+    bounds: NDArray[Any],
     kind: NDArray[Any],
     clock: NDArray[Any],
     feature: NDArray[Any],
@@ -216,8 +217,7 @@ def _step(
     amst: NDArray[Any],
     score: NDArray[Any],
 ) -> None:
-    x = np.empty(FEATURES)
-    gain = np.empty(FEATURES)
+    work = np.empty((3, len(EXPERTS)))
     for i in range(len(slot)):
         link = links[slot[i]]
         model = models[kind_of_link[i]]
@@ -229,18 +229,14 @@ def _step(
         if fresh:
             if link.count == 0:
                 link.streams, link.buffer_bytes, link.chunk_bytes = START
-            elapsed_ms = float(timestamp[i] - link.clock)
-            _settle(link, model, timestamp[i], target[i], score[i], x, gain)
-            observe(link, link.count, elapsed_ms, target[i], timestamp[i])
-            link.count += 1
-            link.clock = timestamp[i]
+            take_sample(link, model, timestamp[i], target[i], HORIZON_MS, score[i], work)
             clock[i] = timestamp[i]
         write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
-        forecast(link, model, link.count, link.clock + HORIZON_MS, made[i], x)
+        forecast(link, model, link.count, HORIZON_MS, bounds, made[i], work)
         certain[i] = confidence(link)
         _transport(link, made[i], certain[i], fresh, amst[i])
         if fresh:
-            remember(link, made[i], link.clock)
+            remember(link, made[i], HORIZON_MS)
 
 
 @njit(cache=True)
@@ -260,21 +256,41 @@ def _add(totals: NDArray[Any], score: NDArray[Any]) -> None:
 
 
 @njit(cache=True)
-def _settle(
-    link: Any, model: Any, timestamp: int, actual: NDArray[Any], score: Any, x: NDArray[Any], gain: NDArray[Any]
+def take_sample(
+    link: Any, model: Any, timestamp_ms: int, actual: NDArray[Any], horizon_ms: int, score: Any, work: NDArray[Any]
 ) -> None:
-    """Score the forecast this sample meets, if any, then learn from it."""
-    at = due(link, timestamp)
-    if at < 0:
-        return
-    score.scored = True
-    score.made_at = link.made_at[at]
-    for m in range(4):
-        score.error[m] = abs(link.predicted[at, m] - actual[m])
-        score.persistence_error[m] = abs(link.expert[at, PERSISTENCE, m] - actual[m])
-        score.moving_average_error[m] = abs(link.expert[at, MOVING_AVERAGE, m] - actual[m])
-        score.covered[m] = abs(link.predicted[at, m] - actual[m]) <= link.reach[at, m]
-    score.relative_error = settle(link, model, at, actual, x, gain)
+    """Score the forecast that a link's next sample meets, if any, learn from it, and take the sample in.
+
+    Parameters
+    ----------
+    link, model
+        The link's `LINK` record and its type's `MODEL`.
+    timestamp_ms
+        The sample's event time, after the link's clock.
+    actual
+        The four targets.
+    horizon_ms
+        How far ahead the link's forecasts look.
+    score
+        A `SCORE` record to fill.
+    work
+        Work space `[3, 16]`.
+    """
+    at = due(link, timestamp_ms, horizon_ms)
+    if at >= 0:
+        said = link.said[at]
+        score.scored = True
+        score.made_at = link.made_at[at]
+        for m in range(4):
+            score.error[m] = abs(said[PREDICTED, m] - actual[m])
+            score.persistence_error[m] = abs(said[LAST, m] - actual[m])
+            score.moving_average_error[m] = abs(said[AVERAGE, m] - actual[m])
+            rounded = np.float32(actual[m])
+            score.covered[m] = said[LOWER, m] <= rounded <= said[UPPER, m]
+        score.relative_error = settle(link, model, at, actual, work)
+    observe(link, link.count, float(timestamp_ms - link.clock), actual, timestamp_ms, horizon_ms)
+    link.count += 1
+    link.clock = timestamp_ms
 
 
 @njit(cache=True)

@@ -13,8 +13,8 @@ from online_models.network_feature import FEATURE_SCHEMA
 from schemas.batch import Output
 from schemas.network import HORIZON_MS, TARGETS
 
-MODEL_NUMBER: Final = 1
-MODEL_VERSION: Final = f"hedge-{MODEL_NUMBER}"
+MODEL_NUMBER: Final = 2
+MODEL_VERSION: Final = f"regret-{MODEL_NUMBER}"
 
 
 def _identity(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], *names: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, ClassVar, Final, NamedTuple
@@ -43,11 +44,18 @@ class Undo(NamedTuple):
     shared: dict[str, NDArray[Any]]
 
 
-class _Capture(Struct, frozen=True):
-    """Wire form of a capture; `shared` holds the arrays that changed. Decoded without a copy."""
+PIECE_BYTES: Final = 500_000
+"""About what one piece of a capture holds; a snapshot of many keys is many pieces."""
+
+
+class _Piece(Struct, frozen=True):
+    """Wire form of a piece of a capture; the first one has what all keys share. Decoded without a copy.
+
+    `total` is how many keys the state had, `shared` holds the arrays that changed.
+    """
 
     layout: str
-    whole: bool
+    total: int
     gone: list[bytes | None]
     keys: list[bytes | None]
     rows: memoryview
@@ -119,15 +127,15 @@ class PartitionState(ABC):
             self._table.drop(gone)
             self._gone += gone
 
-    @property
+    @cached_property
     def layout(self) -> str:
         """Digest of what the bytes of a capture mean; one with another layout is not readable here."""
         said = [type(self).__qualname__, str(self.revision), repr(self._table.dtype.descr)]
         said += [f"{name} {array.dtype.descr} {array.shape}" for name, array in sorted(self._shared.items())]
         return blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
-    def capture(self, *, whole: bool = False) -> bytes:
-        """What changed since the last capture, or everything.
+    def capture(self, *, whole: bool = False) -> list[bytes]:
+        """What changed since the last capture, or everything, in pieces.
 
         The bytes are those of this moment: stepping on does not change them.
         """
@@ -142,10 +150,17 @@ class PartitionState(ABC):
         self._captured |= changed
         gone, self._gone = self._gone, []
         shared = {name: memoryview(array.tobytes()) for name, array in changed.items()}
-        return msgspec.msgpack.encode(_Capture(self.layout, whole, gone, keys, memoryview(rows.tobytes()), shared))
+        pieces = []
+        each = max(PIECE_BYTES // rows.itemsize, 1)
+        for first in range(0, max(len(keys), 1), each):
+            some = memoryview(rows[first : first + each].tobytes())
+            piece = _Piece(self.layout, len(self._table), gone, keys[first : first + each], some, shared)
+            pieces.append(msgspec.msgpack.encode(piece))
+            gone, shared = [], {}
+        return pieces
 
-    def load(self, capture: bytes | memoryview) -> None:
-        """Take a capture in, on top of the one it followed.
+    def load(self, piece: bytes | memoryview) -> None:
+        """Take a piece of a capture in, on top of those before it.
 
         Raises
         ------
@@ -153,17 +168,22 @@ class PartitionState(ABC):
             When it has another layout or is damaged; the state is then of no use.
         """
         try:
-            found = msgspec.msgpack.decode(capture, type=_Capture)
+            found = msgspec.msgpack.decode(piece, type=_Piece)
         except msgspec.DecodeError as exc:
             raise StateError("damaged", f"a capture does not decode: {exc}") from exc
         if found.layout != self.layout:
             raise StateError("layout", "it was written by another version of the state")
-        self._table.drop(found.gone)
         if len(found.rows) != len(found.keys) * self._table.dtype.itemsize:
             raise StateError("damaged", f"{len(found.keys)} keys with {len(found.rows)} bytes of rows")
+        self._table.drop(found.gone)
+        self._table.reserve(found.total)
         self._table.put(found.keys, np.frombuffer(found.rows, self._table.dtype))
         self._table.touch_all(False)
-        for name, held in found.shared.items():
+        if found.shared:
+            self._load_shared(found.shared)
+
+    def _load_shared(self, shared: Mapping[str, memoryview]) -> None:
+        for name, held in shared.items():
             array = self._shared[name]
             array[...] = np.frombuffer(held, array.dtype).reshape(array.shape)
             self._captured[name] = array.copy()

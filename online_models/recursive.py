@@ -8,17 +8,23 @@ from numba import njit
 from numpy.typing import NDArray
 
 PRIOR_VARIANCE: Final = 0.03
-"""Of each weight around 0, in units of the noise variance."""
+"""Of each weight around its start, in units of the noise variance."""
 
-_HUBER: Final = 1.5
+_HUBER: Final = 0.7
+_WINDUP: Final = 10.0
+
+
+def packed_size(d: int) -> int:
+    """Length of the lower triangle of a `[d, d]` matrix, row by row."""
+    return d * (d + 1) // 2
 
 
 @njit(cache=True)
-def start_regression(covariance: NDArray[Any]) -> None:
-    """Set the inverse information matrix `[d, d]` to its prior."""
+def start_regression(covariance: NDArray[Any], d: int) -> None:
+    """Set the inverse information matrix, a packed lower triangle, to its prior."""
     covariance[:] = 0.0
-    for i in range(covariance.shape[0]):
-        covariance[i, i] = PRIOR_VARIANCE
+    for i in range(d):
+        covariance[i * (i + 1) // 2 + i] = PRIOR_VARIANCE
 
 
 @njit(cache=True)
@@ -36,13 +42,14 @@ def learn_linear(
 ) -> None:
     """One update of recursive least squares (Haykin, Adaptive Filter Theory, 5th ed., table 10.1).
 
-    Residuals beyond 1.5 (targets are in units of their own scale) weigh less, as in
+    Residuals beyond 0.7 (targets are in units of their own scale) weigh less, as in
     Huber's M-estimator, because the published error is absolute, not squared.
 
     Parameters
     ----------
     weight, covariance
-        `[d]` and `[d, d]`, updated in place; only symmetric matrices stay symmetric.
+        `[d]` and a packed lower triangle, updated in place; single precision is enough, because a
+        matrix that rounding made indefinite starts again from the prior.
     x, y
         Features `[d]` and what was observed.
     forgetting
@@ -53,24 +60,39 @@ def learn_linear(
     d = x.shape[0]
     residual = y - predict_linear(weight, x)
     importance = 1.0 if abs(residual) <= _HUBER else _HUBER / abs(residual)
-    spread = 0.0
-    for i in range(d):
-        total = 0.0
-        for j in range(d):
-            total += covariance[i, j] * x[j]
-        gain[i] = total
-        spread += total * x[i]
+    spread = _multiply(covariance, x, gain)
+    if not spread >= 0.0:
+        start_regression(covariance, d)
+        spread = _multiply(covariance, x, gain)
     denominator = forgetting / importance + spread
+    trace = 0.0
+    at = 0
     for i in range(d):
         weight[i] += gain[i] / denominator * residual
-    trace = 0.0
-    for i in range(d):
         for j in range(i + 1):
-            value = (covariance[i, j] - gain[i] * gain[j] / denominator) / forgetting
-            covariance[i, j] = value
-            covariance[j, i] = value
-        trace += covariance[i, i]
-    if trace > 10.0 * PRIOR_VARIANCE * d:  # unexcited directions must not wind up
-        for i in range(d):
-            for j in range(d):
-                covariance[i, j] *= 10.0 * PRIOR_VARIANCE * d / trace
+            covariance[at] = (covariance[at] - gain[i] * gain[j] / denominator) / forgetting
+            at += 1
+        trace += covariance[at - 1]
+    if trace > _WINDUP * PRIOR_VARIANCE * d:  # unexcited directions must not wind up
+        for k in range(at):
+            covariance[k] *= _WINDUP * PRIOR_VARIANCE * d / trace
+
+
+@njit(cache=True)
+def _multiply(covariance: NDArray[Any], x: NDArray[Any], out: NDArray[Any]) -> float:
+    """Write covariance times x into `out`; x times that is the answer."""
+    d = x.shape[0]
+    for i in range(d):
+        out[i] = 0.0
+    at = 0
+    for i in range(d):
+        for j in range(i):
+            out[i] += covariance[at] * x[j]
+            out[j] += covariance[at] * x[i]
+            at += 1
+        out[i] += covariance[at] * x[i]
+        at += 1
+    total = 0.0
+    for i in range(d):
+        total += out[i] * x[i]
+    return total

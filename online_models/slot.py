@@ -82,11 +82,15 @@ class SlotTable:
         slots = self._slots
         found = np.array([slots.setdefault(key, len(slots)) for key in keys], np.intp)
         if len(slots) > len(self._storage):
-            capacity = max(len(slots), 2 * len(self._storage))
-            self._storage = _grown(self._storage, capacity)
-            self._touched = _grown(self._touched, capacity)
+            self.reserve(max(len(slots), 2 * len(self._storage)))
         self._touched[found] = True
         return found
+
+    def reserve(self, capacity: int) -> None:
+        """Have room for so many keys."""
+        if capacity > len(self._storage):
+            self._storage = _grown(self._storage, capacity)
+            self._touched = _grown(self._touched, capacity)
 
     def take_touched(self) -> tuple[list[Key], Rows]:
         """Keys and copies of the rows touched since the last call, in slot order."""
@@ -107,7 +111,10 @@ class SlotTable:
     def put(self, keys: Sequence[Key], rows: Rows) -> None:
         """Set the rows of these keys."""
         slots = self.index(keys)
-        self._storage[slots] = rows
+        if len(slots) and slots[-1] - slots[0] == len(slots) - 1 and (np.diff(slots) == 1).all():
+            self._storage[slots[0] : slots[-1] + 1] = rows
+        else:
+            self._storage[slots] = rows
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget these keys; the others keep their order, not their slots."""

@@ -27,12 +27,12 @@ class State(Protocol):
 class KeptState(State, Protocol):
     """A state that outlives its worker; see `online_models.partition.PartitionState`."""
 
-    def capture(self, *, whole: bool = False) -> bytes:
-        """What changed since the last capture, or everything."""
+    def capture(self, *, whole: bool = False) -> list[bytes]:
+        """What changed since the last capture, or everything, in pieces that fit a record."""
         ...
 
-    def load(self, capture: bytes | memoryview) -> None:
-        """Take a capture in, on top of the one it followed; StateError when it cannot be used."""
+    def load(self, piece: bytes | memoryview) -> None:
+        """Take a piece of a capture in, on top of those before it; StateError when it cannot be used."""
         ...
 
     def checkpoint(self, keys: Sequence[bytes | None]) -> Any:

@@ -190,8 +190,9 @@ def _load(held: Held, chain: Chain) -> None:
             one = msgspec.msgpack.decode(content, type=Content)
         except msgspec.DecodeError as exc:
             raise StateError("damaged", f"a snapshot does not decode: {exc}") from exc
-        held.state.load(one.capture)
-        held.newest_origin = {name.encode(): offset for name, offset in one.newest_origin.items()}
+        held.state.load(one.piece)
+        if one.newest_origin is not None:
+            held.newest_origin = {name.encode(): offset for name, offset in one.newest_origin.items()}
     held.next_offset = chain.label.next_offset
 
 

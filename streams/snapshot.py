@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from schemas import header
 
-PART_BYTES: Final = 512 * 1024
-"""Largest value of one record; a snapshot is as many as it takes."""
+PART_BYTES: Final = 1 << 20
+"""Largest value of one record; a state's captures come in pieces well below it."""
 
 Id = tuple[str, int]
 """Who wrote a snapshot, and the how manieth of theirs it is."""
@@ -54,14 +54,14 @@ class Label(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """What a snapshot holds: the state's own bytes, decoded without a copy, and the newest origin by raw partition."""
+    """What a record holds: a piece of the capture, decoded without a copy; the first one also the newest origins."""
 
-    capture: memoryview
-    newest_origin: dict[str, int]
+    piece: memoryview
+    newest_origin: dict[str, int] | None
 
 
 class Chain(NamedTuple):
-    """A snapshot with its ancestors, the one that stands alone first."""
+    """Contents of a snapshot and its ancestors, those of the one that stands alone first."""
 
     label: Label
     contents: list[bytes]
@@ -69,12 +69,12 @@ class Chain(NamedTuple):
     delta_bytes: int
 
 
-def split(label: Label, content: Content) -> tuple[list[bytes], list[Headers]]:
-    """Values and headers of a snapshot's records."""
-    whole = msgspec.msgpack.encode(content)
-    values = [whole[at : at + PART_BYTES] for at in range(0, len(whole), PART_BYTES)]
-    labels = [msgspec.structs.replace(label, part=k, parts=len(values)) for k in range(len(values))]
-    return values, [[(header.SNAPSHOT, msgspec.json.encode(one))] for one in labels]
+def split(label: Label, capture: Sequence[bytes], newest_origin: dict[str, int]) -> tuple[list[bytes], list[Headers]]:
+    """Values and headers of a snapshot's records, one per piece of the state's capture."""
+    contents = [Content(memoryview(piece), None if k else newest_origin) for k, piece in enumerate(capture)]
+    labels = [msgspec.structs.replace(label, part=k, parts=len(contents)) for k in range(len(contents))]
+    headers: list[Headers] = [[(header.SNAPSHOT, msgspec.json.encode(one))] for one in labels]
+    return [msgspec.msgpack.encode(content) for content in contents], headers
 
 
 class SnapshotLog:
@@ -126,16 +126,18 @@ class SnapshotLog:
         return None
 
     def _chain(self, label: Label) -> Chain | None:
-        contents: list[bytes] = []
+        snapshots: list[list[bytes]] = []
         at: Label | None = label
         while at is not None:
             parts = self._parts[at.id]
             if len(parts) < at.parts:
                 return None
-            contents.append(b"".join(parts))
+            snapshots.append(parts)
             if at.parent is None:
-                contents.reverse()
-                return Chain(label, contents, len(contents[0]), sum(map(len, contents[1:])))
+                base, *deltas = reversed(snapshots)
+                contents = [part for parts in (base, *deltas) for part in parts]
+                base_bytes = sum(map(len, base))
+                return Chain(label, contents, base_bytes, sum(map(len, contents)) - base_bytes)
             at = self._labels.get(at.parent)
         return None
 

@@ -25,7 +25,7 @@ from streams.changelog import Changelog, Restored
 from streams.metric import Gauges, Metrics
 from streams.publisher import Publish
 from streams.settings import Settings
-from streams.snapshot import Content, Headers, Id, Label, split
+from streams.snapshot import Headers, Id, Label, split
 from streams.stepper import Held, Stepper
 
 _log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class StateStore:
             topic_ids=self._changelog.topic_ids,
         )
         newest = {name.decode(): offset for name, offset in held.newest_origin.items()}
-        values, headers = split(label, Content(memoryview(held.state.capture(whole=whole)), newest))
+        values, headers = split(label, held.state.capture(whole=whole), newest)
         size = sum(map(len, values))
         base, delta = (size, 0) if whole or written is None else (written.base_bytes, written.delta_bytes + size)
         self._written[partition] = _Written(label.id, held.next_offset, base, delta)

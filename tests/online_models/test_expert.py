@@ -7,6 +7,7 @@ import pytest
 
 from online_models.expert import TRACK, observe
 from online_models.slot import row_dtype
+from schemas.network import HORIZON_MS
 
 MINUTE_MS = 60_000
 
@@ -15,8 +16,8 @@ def level_after(values: list[float]) -> tuple[float, float]:
     """Level and slow level of a link's throughput after one sample a minute."""
     links = np.zeros(1, row_dtype(*TRACK))
     for k, value in enumerate(values):
-        observe(links[0], k, MINUTE_MS if k else 0, np.array([value, 10.0, 0.0, 1.0]), k * MINUTE_MS)
-    return float(links[0]["level"][0]), float(links[0]["slow"][0])
+        observe(links[0], k, MINUTE_MS if k else 0, np.array([value, 10.0, 0.0, 1.0]), k * MINUTE_MS, HORIZON_MS)
+    return float(links[0]["level"][1, 0]), float(links[0]["level"][3, 0])
 
 
 def steady(n: int) -> list[float]:
@@ -25,7 +26,7 @@ def steady(n: int) -> list[float]:
 
 @pytest.mark.parametrize("spike", [1, 2])
 def test_a_spike_hardly_moves_the_slow_level(spike: int) -> None:
-    _, slow = level_after(steady(60) + [300.0] * spike)
+    _, slow = level_after(steady(240) + [300.0] * spike)
     assert slow > 980.0
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from online_models.forecaster import SPACING_MS
 from online_models.network import NetworkState
+from online_models.waiting import SPACING_MS
 from schemas.batch import Result
 from schemas.codec import codec_of
 from schemas.network import HORIZON_MS, TARGETS, Forecast, NetworkSample
@@ -120,7 +120,7 @@ def test_confidence_follows_the_relative_error_of_the_last_twenty() -> None:
     actual = np.asarray(scores["actual"])
     relative = (np.asarray(scores["error"])[:, :2] / actual[:, :2]).mean(axis=1)
     expected = np.clip(1.0 - relative[-20:].mean() / 0.2, 0.0, 1.0)
-    assert result.outputs[NETWORK_FORECAST].columns["confidence"][-1] == pytest.approx(expected, rel=1e-9)
+    assert result.outputs[NETWORK_FORECAST].columns["confidence"][-1] == pytest.approx(expected, rel=1e-7)
 
 
 def test_new_links_forecast_as_the_links_of_their_type_do() -> None:

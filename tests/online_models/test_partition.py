@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from online_models import partition
 from online_models.partition import HOUR_MS, IDLE_MS, PartitionState
 from schemas.batch import Batch
 from schemas.error import StateError
@@ -25,6 +26,15 @@ from tests.online_models.stream import (
 from tests.online_models.test_contract import CASES
 
 Make = Callable[[], Batch]
+
+
+def _load(state: PartitionState, capture: list[bytes]) -> None:
+    for piece in capture:
+        state.load(piece)
+
+
+def _size(capture: list[bytes]) -> int:
+    return sum(map(len, capture))
 
 
 def _fed(state: Any, batch: Batch, every: int) -> PartitionState:
@@ -50,7 +60,7 @@ def test_a_chain_of_captures_restores_the_state_bit_for_bit(state: Any, make: Ma
     bounds = np.linspace(0, half, pieces + 1).astype(int).tolist()
     for at in range(pieces):
         fed.step(batch.take(bounds[at], bounds[at + 1]))
-        copy.load(fed.capture())
+        _load(copy, fed.capture())
     assert copy.digest() == fed.digest()
     rest = batch.take(half, len(batch))
     assert encoded([(0, copy.step(rest))]) == encoded([(0, fed.step(rest))])
@@ -61,7 +71,7 @@ def test_a_chain_of_captures_restores_the_state_bit_for_bit(state: Any, make: Ma
 def test_a_whole_capture_stands_alone(state: Any, make: Make, always: Any) -> None:
     fed, copy = _fed(state, make(), 600), state()
     fed.capture()
-    copy.load(fed.capture(whole=True))
+    _load(copy, fed.capture(whole=True))
     assert copy.digest() == fed.digest()
 
 
@@ -69,10 +79,10 @@ def test_a_whole_capture_stands_alone(state: Any, make: Make, always: Any) -> No
 def test_a_capture_carries_only_what_changed(state: Any, make: Make, always: Any) -> None:
     batch = make()
     fed = _fed(state, batch, 600)
-    whole = len(fed.capture(whole=True))
-    assert len(fed.capture()) < 500
+    whole = _size(fed.capture(whole=True))
+    assert _size(fed.capture()) < 500
     fed.step(batch.take(len(batch) - 1, len(batch)))
-    assert len(fed.capture()) < whole
+    assert _size(fed.capture()) < whole
 
 
 @pytest.mark.parametrize(("state", "make", "always"), CASES)
@@ -97,7 +107,7 @@ def test_what_another_version_wrote_is_refused(state: Any, make: Make, always: A
 
     capture = _fed(state, make().take(0, 50), 50).capture()
     with pytest.raises(StateError) as refused:
-        Changed().load(capture)
+        Changed().load(capture[0])
     assert refused.value.reason == "layout"
 
 
@@ -106,7 +116,7 @@ def test_damaged_bytes_are_refused(damage: Callable[[bytes], bytes]) -> None:
     state, _, _ = CASES[0].values
     capture = _fed(state, CASES[0].values[1]().take(0, 50), 50).capture()
     with pytest.raises(StateError) as refused:
-        state().load(damage(capture))
+        state().load(damage(capture[0]))
     assert refused.value.reason == "damaged"
 
 
@@ -152,7 +162,7 @@ def test_what_was_forgotten_is_captured_and_does_not_depend_on_the_cut(state: An
     fed, copy = state(), state()
     for first in range(0, len(batch), 10):
         fed.step(batch.take(first, min(first + 10, len(batch))))
-        copy.load(fed.capture())
+        _load(copy, fed.capture())
     assert copy.digest() == whole.digest()
 
 
@@ -165,5 +175,16 @@ def test_a_step_across_an_hour_gives_one_result() -> None:
 
 def test_a_capture_is_plain_data() -> None:
     state, make, _ = CASES[0].values
-    found = msgspec.msgpack.decode(_fed(state, make().take(0, 5), 5).capture())
-    assert set(found) == {"layout", "whole", "gone", "keys", "rows", "shared"}
+    (piece,) = _fed(state, make().take(0, 5), 5).capture()
+    assert set(msgspec.msgpack.decode(piece)) == {"layout", "total", "gone", "keys", "rows", "shared"}
+
+
+@pytest.mark.parametrize("size", [1, 30_000])
+def test_a_capture_of_many_keys_comes_in_pieces(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "PIECE_BYTES", size)
+    state, make, _ = CASES[0].values
+    fed, copy = _fed(state, make(), 600), state()
+    pieces = fed.capture()
+    assert len(pieces) == (len(fed) if size == 1 else -(-len(fed) // (size // fed._table.dtype.itemsize)))
+    _load(copy, pieces)
+    assert copy.digest() == fed.digest()

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from schemas import header
-from streams import snapshot
 from streams.snapshot import Content, Headers, Id, Label, SnapshotLog, split
 
 Record = tuple[bytes, Headers]
+PIECE = 1000
 
 
 def records(
@@ -18,7 +18,9 @@ def records(
     """Records of one snapshot of `size` bytes and more."""
     label = Label("app", (writer, number), None if parent is None else (writer, parent), offset, {})
     label = msgspec.structs.replace(label, **changes)
-    return list(zip(*split(label, Content(memoryview(bytes([number]) * size), {"raw/0": offset})), strict=True))
+    whole = bytes([number]) * size
+    pieces = [whole[at : at + PIECE] for at in range(0, size, PIECE)]
+    return list(zip(*split(label, pieces, {"raw/0": offset}), strict=True))
 
 
 def log_of(*snapshots: list[Record]) -> SnapshotLog:
@@ -34,7 +36,7 @@ def newest(log: SnapshotLog, limit: int = 1000, app: str = "app") -> tuple[Id, l
     chain = log.newest(app, limit, {})
     if chain is None:
         return None
-    captures = [msgspec.msgpack.decode(c, type=Content).capture for c in chain.contents]
+    captures = [msgspec.msgpack.decode(c, type=Content).piece for c in chain.contents]
     return chain.label.id, [capture[0] for capture in captures]
 
 
@@ -51,20 +53,17 @@ def test_a_chain_begins_at_the_snapshot_that_stands_alone() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 999, 1000, 5001])
-def test_a_large_snapshot_is_many_records(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "PART_BYTES", 1000)
-    parts = records(1, 10, size=size)
-    assert all(len(value) <= 1000 for value, _ in parts)
-    chain = log_of(parts).newest("app", 10, {})
+def test_a_capture_of_many_pieces_is_many_records(size: int) -> None:
+    chain = log_of(records(1, 10, size=size)).newest("app", 10, {})
     assert chain is not None
-    found = msgspec.msgpack.decode(chain.contents[0], type=Content)
-    assert (bytes(found.capture), found.newest_origin) == (b"\x01" * size, {"raw/0": 10})
-    assert (chain.base_bytes, chain.delta_bytes) == (len(chain.contents[0]), 0)
+    found = [msgspec.msgpack.decode(content, type=Content) for content in chain.contents]
+    assert b"".join(bytes(one.piece) for one in found) == b"\x01" * size
+    assert [one.newest_origin for one in found] == [{"raw/0": 10}] + [None] * (len(found) - 1)
+    assert (chain.base_bytes, chain.delta_bytes) == (sum(map(len, chain.contents)), 0)
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
-def test_a_snapshot_with_a_part_missing_is_not_used(missing: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "PART_BYTES", 1000)
+def test_a_snapshot_with_a_part_missing_is_not_used(missing: int) -> None:
     broken = records(2, 20, 1, size=2500)
     del broken[missing]
     assert newest(log_of(records(1, 10), broken)) == (("w", 1), [1])

@@ -1,0 +1,193 @@
+"""A series through the forecaster that the worker runs, and how good its forecasts were."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+from numba import njit
+from numpy.typing import NDArray
+
+from offline.backtest.grid import Grid, fit_horizon, match_targets
+from online_models.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
+from online_models.forecaster import BOUNDS, FORECAST, MODEL, forecast, start_models
+from online_models.interval import PRIOR_RADIUS, reach_above, reach_below, track
+from online_models.network import LINK, SCORE, take_sample
+from online_models.waiting import remember
+from schemas.network import HORIZON_MS, TARGETS
+
+PUBLISHED: Final = "published"
+UNBOUNDED: Final = np.tile([-np.inf, np.inf], (4, 1))
+_FIRST: Final = (PERSISTENCE, MOVING_AVERAGE, CLIMATOLOGY)
+_NOISE: Final = 1e-12
+
+
+class Quality(Struct, frozen=True):
+    """How good one forecaster was; None where a figure is not defined.
+
+    `coverage` and `width` are of its 90 % interval; `mape` leaves out actual values of 0.
+    """
+
+    name: str
+    mae: float
+    mape: float | None
+    r2: float | None
+    coverage: float
+    width: float
+
+
+class Backtest(Struct, frozen=True):
+    """One column's result.
+
+    `n` forecasts whose target sample lies in the test part were scored. `ratio` is the published
+    forecast's MAE over the better of persistence and moving average; None where that is never wrong.
+    """
+
+    column: str
+    target: str | None
+    samples: int
+    dropped: int
+    period_ms: int
+    horizon_ms: int
+    test_from_ms: int
+    n: int
+    ratio: float | None
+    forecasters: list[Quality]
+
+
+def backtest_column(
+    column: str, grid: Grid, target: str | None = None, horizon_ms: int = HORIZON_MS, test_fraction: float = 0.15
+) -> Backtest:
+    """Stream a column as one link's samples and score the forecasts of its last part.
+
+    Parameters
+    ----------
+    column
+        Its name.
+    grid
+        Its samples.
+    target
+        Which of `TARGETS` it is, and so its bounds; None for a series that may take any value.
+    horizon_ms
+        How far ahead; made a whole number of periods.
+    test_fraction
+        Share of the samples, the last ones, that forecasts are scored against.
+    """
+    horizon_ms = fit_horizon(horizon_ms, grid.period_ms)
+    m = 0 if target is None else TARGETS.index(target)
+    made = stream_link(grid, m, horizon_ms, UNBOUNDED if target is None else BOUNDS)
+    meets = match_targets(grid.time_ms, horizon_ms, grid.period_ms)
+    test_at = min(round(len(grid.value) * (1.0 - test_fraction)), len(grid.value) - 1)
+    row = np.flatnonzero(meets >= test_at)
+    values = np.column_stack([made["predicted"][:, m], made["expert"][:, :, m]])
+    lower, upper = interval_all(values, np.ascontiguousarray(made["breadth"][:, m]), meets, grid.value)
+    lower[:, 0], upper[:, 0] = made["lower"][:, m], made["upper"][:, m]
+    names = [PUBLISHED, *EXPERTS]
+    order = [0, *(1 + k for k in _FIRST), *(1 + k for k in range(len(EXPERTS)) if k not in _FIRST)]
+    actual = grid.value[meets[row]]
+    found = (
+        [_quality(names[k], values[row, k], lower[row, k], upper[row, k], actual) for k in order] if len(row) else []
+    )
+    return Backtest(
+        column, target, len(grid.value), grid.dropped, grid.period_ms, horizon_ms,
+        int(grid.time_ms[test_at]), len(row), _ratio(found, actual), found,
+    )  # fmt: skip
+
+
+def stream_link(grid: Grid, m: int, horizon_ms: int, bounds: NDArray[Any]) -> NDArray[Any]:
+    """Every sample's `FORECAST`, `[n]`, by the worker's kernels; the other three targets are 0 throughout.
+
+    Parameters
+    ----------
+    m
+        Which target the grid's values are.
+    bounds
+        Least and greatest value of each target, `[4, 2]`.
+    """
+    links, models = np.zeros(1, LINK), np.zeros(1, MODEL)
+    start_models(models)
+    samples = np.zeros((len(grid.value), 4))
+    samples[:, m] = grid.value
+    made = np.zeros(len(samples), FORECAST)
+    work = np.empty((3, len(EXPERTS)))
+    _stream(links, models, grid.time_ms, samples, horizon_ms, bounds, np.zeros(len(samples), SCORE), made, work)
+    return made
+
+
+@njit(cache=True)
+def _stream(
+    links: NDArray[Any],
+    models: NDArray[Any],
+    timestamp: NDArray[Any],
+    samples: NDArray[Any],
+    horizon_ms: int,
+    bounds: NDArray[Any],
+    score: NDArray[Any],
+    made: NDArray[Any],
+    work: NDArray[Any],
+) -> None:
+    link, model = links[0], models[0]
+    for i in range(len(timestamp)):
+        take_sample(link, model, timestamp[i], samples[i], horizon_ms, score[i], work)
+        forecast(link, model, link.count, horizon_ms, bounds, made[i], work)
+        remember(link, made[i], horizon_ms)
+
+
+@njit(cache=True)
+def interval_all(
+    values: NDArray[Any], breadth: NDArray[Any], meets: NDArray[Any], actual: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """90 % intervals of several forecasters, as the worker makes the published one's.
+
+    Parameters
+    ----------
+    values
+        Forecasts, `[n, forecasters]`.
+    breadth
+        Unit of the intervals, `[n]`.
+    meets
+        Which sample each forecast is to meet, `[n]`, -1 for none; an error teaches once it is there.
+    actual
+        The samples, `[n]`.
+    """
+    n, many = values.shape
+    lower, upper = np.empty((n, many)), np.empty((n, many))
+    radius, lean = np.full(many, PRIOR_RADIUS), np.zeros(many)
+    scored = 0
+    settled = 0
+    for i in range(n):
+        while settled < i and meets[settled] <= i:
+            if meets[settled] >= 0:
+                value = actual[meets[settled]]
+                for k in range(many):
+                    track(radius, lean, k, value < lower[settled, k], value > upper[settled, k], scored, 1.0)
+                scored += 1
+            settled += 1
+        for k in range(many):
+            lower[i, k] = values[i, k] - breadth[i] * reach_below(radius[k], lean[k])
+            upper[i, k] = values[i, k] + breadth[i] * reach_above(radius[k], lean[k])
+    return lower, upper
+
+
+def _quality(name: str, value: NDArray[Any], lower: NDArray[Any], upper: NDArray[Any], actual: NDArray[Any]) -> Quality:
+    error = np.abs(value - actual)
+    some = actual != 0.0
+    spread = float(np.sum((actual - actual.mean()) ** 2))
+    covered = (lower <= actual) & (actual <= upper)
+    return Quality(
+        name,
+        float(error.mean()),
+        float((error[some] / np.abs(actual[some])).mean()) if some.any() else None,
+        1.0 - float(np.sum(error**2)) / spread if spread > 0.0 else None,
+        float(covered.mean()),
+        float((upper - lower).mean()),
+    )
+
+
+def _ratio(found: list[Quality], actual: NDArray[Any]) -> float | None:
+    """Published MAE over the bar's; a bar below rounding counts as never wrong."""
+    if not found:
+        return None
+    bar = min(found[1].mae, found[2].mae)
+    return found[0].mae / bar if bar > _NOISE * float(np.abs(actual).max()) else None

@@ -1,0 +1,88 @@
+"""`dwcp backtest bandwidth` as users and programs call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from offline.backtest import command
+from offline.backtest.command import backtest
+from schemas.error import ConfigError
+from tests.offline.backtest.kinds import make_kind
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    grid, other = make_kind("daily", 300_000, 600), make_kind("walk", 300_000, 600)
+    rows = zip(grid.time_ms.tolist(), grid.value.tolist(), other.value.tolist(), strict=True)
+    lines = [f"{at},{one:.6f},{'' if at % 7 == 0 else two}" for at, one, two in rows]
+    found = tmp_path_factory.mktemp("csv") / "link.csv"
+    found.write_text("\n".join(["time,rate,walk", *lines]) + "\n")
+    return found
+
+
+def run(*args: object) -> Any:
+    result = CliRunner().invoke(backtest, ["bandwidth", *map(str, args)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_json_holds_every_column_and_forecaster(path: Path) -> None:
+    document = json.loads(run("--csv", path, "--json").stdout)
+    assert [column["column"] for column in document["columns"]] == ["rate", "walk"]
+    for column in document["columns"]:
+        names = [one["name"] for one in column["forecasters"]]
+        assert names[:4] == ["published", "persistence", "moving_average", "climatology"]
+        assert len(names) == len(set(names)) == 17
+        assert all({"mae", "mape", "r2", "coverage", "width"} <= set(one) for one in column["forecasters"])
+    assert document["columns"][1]["dropped"] > 0
+
+
+def test_the_table_says_which_horizon_was_used(path: Path) -> None:
+    text = run("--csv", path, "--value", "rate=rtt_ms", "--period", "1h").stdout
+    assert "rate as rtt_ms: 50 samples, one per 1 h" in text
+    assert "1 h ahead (the whole periods nearest 15 min)" in text
+    assert "walk" not in text
+
+
+@pytest.mark.parametrize("horizon", ["5min", "30min", "1h"])
+def test_other_horizons(path: Path, horizon: str) -> None:
+    (column,) = json.loads(run("--csv", path, "--value", "rate", "--horizon", horizon, "--json").stdout)["columns"]
+    assert column["horizon_ms"] == {"5min": 300_000, "30min": 1_800_000, "1h": 3_600_000}[horizon]
+    assert column["n"] == 90
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--value", "rate=speed"], "throughput_mbps"),
+        (["--value", "none"], "rate, walk"),
+        (["--time", "clock"], "rate, walk"),
+        (["--period", "1d"], "at least 20"),
+    ],
+)
+def test_what_cannot_work_is_said(path: Path, args: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run("--csv", path, *args)
+
+
+def test_a_length_of_time_that_is_none_is_a_usage_error(path: Path) -> None:
+    result = run("--csv", path, "--horizon", "soon")
+    assert result.exit_code == 2
+    assert "5min" in result.stderr
+
+
+def test_a_part_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(command.PARTS, "anomaly", ("offline.backtest.missing_command", "Not there."))
+    with pytest.raises(ConfigError, match="has no offline"):
+        CliRunner().invoke(backtest, ["anomaly"], catch_exceptions=False)
+
+
+def test_help_lists_every_part_without_importing_one() -> None:
+    text = CliRunner().invoke(backtest, ["--help"]).stdout
+    assert all(name in text for name in command.PARTS)
