@@ -49,7 +49,13 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         with EmbeddedBroker() as embedded:
             yield Broker({"BROKER_URL": embedded.address, **QUICK}, embedded, embedded.down, embedded.up)
         return
-    yield fresh(request.getfixturevalue("kafka"))
+    found = fresh(request.getfixturevalue("kafka"))
+    yield found
+    # Hundreds of topics would make the next test that restarts this broker wait for it.
+    names = [found.settings.name_of(topic) for topic in TOPICS]
+    client = admin(found.settings)
+    for deleted in client.delete_topics(names, operation_timeout=20).values():
+        deleted.result(30)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from offline.simulator.bank import open_bank
 from offline.simulator.feed import Pace, feed
@@ -78,7 +78,10 @@ def wait_until_done(settings: Settings, *workers: Worker, timeout_s: float = 90.
     quiet = 0
     try:
         while quiet < 2:
-            lag = _lag(consumer, settings)
+            try:
+                lag = _lag(consumer, settings)
+            except KafkaException:  # a broker that has just come back does not know everything yet
+                lag = -1
             quiet = quiet + 1 if lag == 0 else 0
             for worker in workers:
                 assert worker.process.poll() is None, worker.tail()
