@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from offline.backtest import command
 from offline.backtest.command import backtest
 from schemas.error import ConfigError
+from streams.lazy import Entry
 from tests.offline.backtest.kinds import make_kind
 
 
@@ -78,7 +79,7 @@ def test_a_length_of_time_that_is_none_is_a_usage_error(path: Path) -> None:
 
 
 def test_a_part_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(command.PARTS, "anomaly", ("offline.backtest.missing_command", "Not there."))
+    monkeypatch.setitem(command.PARTS, "anomaly", Entry("offline.backtest.missing_command", "anomaly", "Not there."))
     with pytest.raises(ConfigError, match="has no offline"):
         CliRunner().invoke(backtest, ["anomaly"], catch_exceptions=False)
 
