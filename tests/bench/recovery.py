@@ -31,11 +31,13 @@ from streams.stepper import Stepper
 from streams.topic import admin, apply
 from tests.e2e.harness import Worker
 from tests.fault.invariant import read_partitions, replay
+from tests.fault.load import wait_until_done
 from tests.kafka import Kafka, missing
 
 START_MS = 1_767_571_200_000
 ROUNDS = 3
 TIMEOUT_S = 120.0
+COMMIT_TIMEOUT_S = 600.0
 
 
 def run(links: int, rate: float, say: Callable[[str], None]) -> dict[str, Any]:
@@ -83,10 +85,10 @@ class _Run:
             for i in range(ROUNDS * self.links):
                 self._send(i)
             self.producer.flush()
-            self._wait_committed()
+            wait_until_done(self.settings, timeout_s=COMMIT_TIMEOUT_S)
             time.sleep(2 * self.settings.snapshot_interval_s + 1)
             takeover_s = self._kill(workers[0], rate)
-            self._wait_committed()
+            wait_until_done(self.settings, timeout_s=COMMIT_TIMEOUT_S)
             assert workers[1].stop(60) == 0, workers[1].tail()
         finally:
             for worker in workers:
@@ -158,21 +160,6 @@ class _Run:
         finally:
             consumer.close()
         return last
-
-    def _wait_committed(self) -> None:
-        consumer = Consumer({"bootstrap.servers": self.settings.bootstrap, "group.id": self.settings.app_id})
-        deadline = time.monotonic() + 600
-        while self._lag(consumer) and time.monotonic() < deadline:
-            time.sleep(0.3)
-        consumer.close()
-
-    def _lag(self, consumer: Consumer) -> int:
-        lag = 0
-        for topic in (NETWORK_RAW, NETWORK_KEYED):
-            places = [TopicPartition(self.settings.name_of(topic), p) for p in range(topic.partitions)]
-            for place in consumer.committed(places, timeout=10):
-                lag += consumer.get_watermark_offsets(place, timeout=10)[1] - max(place.offset, 0)
-        return lag
 
     def _restored(self) -> dict[str, Any]:
         """Speed of restoring all states in one process, and how many differ from their replay."""
