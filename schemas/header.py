@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+Headers = list[tuple[str, bytes | None]]
+"""Of one record, in order."""
+
 CONTENT_TYPE: Final = "content-type"
 CE_SPECVERSION: Final = "ce_specversion"
 CE_ID: Final = "ce_id"

@@ -17,9 +17,8 @@ from schemas import header
 from schemas.batch import Output
 from schemas.codec import Codec, codec_of
 from schemas.error import RecordError
+from schemas.header import Headers
 from schemas.topic import Topic
-
-Headers = list[tuple[str, bytes | None]]
 
 _SPEC: Final = b"1.0"
 _MESSAGE_MAX_CHARACTERS: Final = 500

@@ -18,11 +18,10 @@ from confluent_kafka import Producer as Librdkafka
 from faust.transport.drivers.aiokafka import Producer
 
 from schemas.error import InfraError
+from schemas.header import Headers
 from streams.fatal import die
 from streams.settings import Settings
 from streams.snapshot import PART_BYTES
-
-Headers = list[tuple[str, bytes | None]]
 
 
 class Publish(Protocol):

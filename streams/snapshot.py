@@ -16,14 +16,13 @@ import msgspec
 from msgspec import Struct
 
 from schemas import header
+from schemas.header import Headers
 
 PART_BYTES: Final = 1 << 20
 """Largest value of one record; a state's captures come in pieces well below it."""
 
 Id = tuple[str, int]
 """Who wrote a snapshot, and the how manieth of theirs it is."""
-
-Headers = list[tuple[str, bytes | None]]
 
 
 class Label(Struct, frozen=True):

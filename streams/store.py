@@ -20,12 +20,13 @@ from time import monotonic, perf_counter
 from typing import Final
 
 from schemas.error import InfraError
+from schemas.header import Headers
 from streams.agent import is_kept
 from streams.changelog import Changelog, Restored
 from streams.metric import Gauges, Metrics
 from streams.publisher import Publish
 from streams.settings import Settings
-from streams.snapshot import Headers, Id, Label, split
+from streams.snapshot import Id, Label, split
 from streams.stepper import Held, Stepper
 
 _log = logging.getLogger(__name__)

@@ -16,9 +16,10 @@ from typing import Final
 
 from schemas.batch import Rejection, Result
 from schemas.error import LateRecord
+from schemas.header import Headers
 from schemas.topic import DEAD_LETTER, LATE, PARTITIONS, Topic
 from streams.agent import Agent
-from streams.envelope import Envelope, Headers, reject_headers
+from streams.envelope import Envelope, reject_headers
 from streams.partition import murmur2_partition
 from streams.recording.format import Recorded
 from streams.settings import Settings

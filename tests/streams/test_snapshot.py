@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from schemas import header
-from streams.snapshot import Content, Headers, Id, Label, SnapshotLog, split
+from schemas.header import Headers
+from streams.snapshot import Content, Id, Label, SnapshotLog, split
 
 Record = tuple[bytes, Headers]
 PIECE = 1000
