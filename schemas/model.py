@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -24,6 +25,37 @@ class Gate(Struct, frozen=True, gc=False):
     limit: float
     comparison: Literal["at_least", "at_most", "above", "below"]
     passed: bool
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What an artifact says of itself; it travels inside the artifact.
+
+    `feature_names` are the input's last axis in order, `input_shape` its shape without the
+    rows, `reference` the quantiles of each feature in training (10 bins, 9 inner edges),
+    against which drift is measured.
+    """
+
+    model_name: Identifier
+    model_version: Identifier
+    feature_schema: Identifier
+    feature_names: list[str]
+    input_shape: list[int]
+    outputs: list[str]
+    trained_at: TimestampMs
+    training_from: TimestampMs
+    training_to: TimestampMs
+    training_rows: Count
+    training_data_sha256: Sha256
+    metrics: dict[str, float]
+    gates: list[Gate]
+    library_versions: dict[str, str]
+    settings: dict[str, str] = {}
+    reference: dict[str, list[float]] = {}
+
+    @property
+    def feature_schema_sha256(self) -> str:
+        """Hash of the features' names and order; a model trained on another one must not be served."""
+        return sha256("\n".join(self.feature_names).encode()).hexdigest()
 
 
 class ModelAnnouncement(Struct, frozen=True, gc=False):

@@ -23,6 +23,7 @@ COMMANDS = {
     "import": Entry("streams.recording.import_command", "import_csv", "Make a recording, or feed a broker, from CSV."),
     "dataset": Entry("offline.dataset.command", "dataset", "Turn a recording into a Parquet file."),
     "backtest": Entry("offline.backtest.command", "backtest", "Run the online models over CSV files, and score them."),
+    "train": Entry("offline.training.command", "train", "Train models on recorded topics, and judge them."),
     "dead-letters": Entry("streams.dead_letter.command", "dead_letters", "List, show and replay what was rejected."),
     "topics": Entry("streams.command", "topics", "List, compare and create the topics."),
     "schemas": Entry("streams.schema_command", "schemas", "Show, check and write the topics' Avro schemas."),

@@ -1,0 +1,1 @@
+"""Training: from data sets to artifacts that workers may load, through gates."""

@@ -1,0 +1,158 @@
+"""A trained model as one ONNX file that describes and proves itself.
+
+The file's metadata hold its manifest and *golden vectors*: inputs, and what the model answered
+to them when it was written. An `OnnxModel` exists only if the file has the features that are
+computed here and still gives those answers on this machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from schemas.error import FeatureMismatch, ModelError, ModelRejected
+from schemas.model import Manifest
+
+MANIFEST_KEY: Final = "dwcp.manifest"
+GOLDEN_KEY: Final = "dwcp.golden"
+"""Metadata keys; the inputs are `dwcp.golden`, each output `dwcp.golden.<name>`."""
+
+RELATIVE: Final = 1e-3
+ABSOLUTE: Final = 1e-4
+"""How far answers may be from the golden ones: single precision, another processor."""
+
+Outputs = dict[str, NDArray[Any]]
+
+
+def open_session(content: bytes) -> ort.InferenceSession:
+    """A session of one thread, on the processor.
+
+    One thread, because a worker is one process per core, and a pool that spins would take it from the others.
+
+    Raises
+    ------
+    ModelRejected
+        When the bytes are not a model that onnxruntime can run.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what is wrong is raised
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # its exceptions share no base but this one
+        raise ModelRejected(f"onnxruntime cannot load it: {exc}") from exc
+
+
+def run_session(session: ort.InferenceSession, x: NDArray[Any]) -> Outputs:
+    """Every output by name for inputs `[n, ...]`.
+
+    Raises
+    ------
+    ModelError
+        When the model fails on them.
+    """
+    names = [output.name for output in session.get_outputs()]
+    feed = {session.get_inputs()[0].name: np.ascontiguousarray(x, np.float32)}
+    try:
+        return dict(zip(names, session.run(names, feed), strict=True))
+    except Exception as exc:  # as above
+        raise ModelError(f"the model failed on {x.shape}: {exc}") from exc
+
+
+def pack(array: NDArray[Any]) -> str:
+    """An array as text, for metadata."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def unpack(text: str) -> NDArray[Any]:
+    """The array that `pack` made text of."""
+    array: NDArray[Any] = np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
+    return array
+
+
+class OnnxModel:
+    """A verified model.
+
+    Parameters
+    ----------
+    content
+        The file.
+    features
+        The features computed here, in order.
+
+    Raises
+    ------
+    ModelRejected
+        When the file cannot be run, lacks its manifest, or its answers are not its golden ones.
+    FeatureMismatch
+        When it was trained on other features.
+    """
+
+    def __init__(self, content: bytes, features: Sequence[str]) -> None:
+        self.sha256 = sha256(content).hexdigest()
+        self._session = open_session(content)
+        held = self._session.get_modelmeta().custom_metadata_map
+        self.manifest = _manifest(held)
+        if list(features) != self.manifest.feature_names:
+            raise FeatureMismatch(_difference(features, self.manifest.feature_names))
+        self._prove(held)
+
+    def predict(self, x: NDArray[Any]) -> Outputs:
+        """Every output by name for `x` float32 `[n, *input_shape]`.
+
+        Raises
+        ------
+        ModelError
+            When the model fails, or an answer is not a finite number.
+        """
+        outputs = run_session(self._session, x)
+        for name, values in outputs.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise ModelError(f"output {name!r} is not finite")
+        return outputs
+
+    def _prove(self, held: Mapping[str, str]) -> None:
+        try:
+            x = unpack(held[GOLDEN_KEY])
+            golden = {name: unpack(held[f"{GOLDEN_KEY}.{name}"]) for name in self.manifest.outputs}
+        except (KeyError, ValueError, EOFError) as exc:
+            raise ModelRejected(f"its golden vectors are missing or damaged: {exc}") from exc
+        if list(x.shape[1:]) != self.manifest.input_shape or not len(x):
+            raise ModelRejected(f"golden inputs are {x.shape}, the manifest says {self.manifest.input_shape} a row")
+        try:
+            answers = self.predict(x)
+        except ModelError as exc:
+            raise ModelRejected(f"it cannot answer its golden vectors: {exc}") from exc
+        for name, expected in golden.items():
+            if name not in answers or answers[name].shape != expected.shape:
+                raise ModelRejected(f"it has no output {name!r} of shape {expected.shape}")
+            if not np.allclose(answers[name], expected, RELATIVE, ABSOLUTE):
+                raise ModelRejected(f"output {name!r} differs from its golden vectors")
+
+
+def _manifest(held: Mapping[str, str]) -> Manifest:
+    if MANIFEST_KEY not in held:
+        raise ModelRejected("it has no manifest: it was not written by `dwcp train`")
+    try:
+        return msgspec.json.decode(held[MANIFEST_KEY], type=Manifest)
+    except msgspec.DecodeError as exc:
+        raise ModelRejected(f"its manifest does not decode: {exc}") from exc
+
+
+def _difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
+    if len(ours) != len(theirs):
+        return f"it takes {len(theirs)} features, {len(ours)} are computed"
+    at = next(k for k, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
+    return f"its feature {at} is {theirs[at]!r}, ours is {ours[at]!r}"
