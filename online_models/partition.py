@@ -24,7 +24,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from online_models.slot import Key, Rows, SlotTable
-from schemas.batch import Batch, Result
+from schemas.batch import Batch, Control, Result
 from schemas.error import StateError
 
 IDLE_MS: Final = 7 * 24 * 3_600_000
@@ -100,6 +100,15 @@ class PartitionState(ABC):
     def restored(self) -> None:
         """Rebuild what is derived from the shared arrays, after they were set from outside."""
 
+    @abstractmethod
+    def gauges(self) -> Mapping[str, tuple[float, float | None]]:
+        """What the state says of itself: by name, numerator and denominator; without one it is a sum."""
+
+    @classmethod
+    @abstractmethod
+    def warm(cls) -> None:
+        """Compile every kernel that a step needs."""
+
     def step(self, batch: Batch) -> Result:
         """Apply a batch: the records it yields, and the rows it rejects."""
         if not len(batch):
@@ -118,6 +127,13 @@ class PartitionState(ABC):
             results.append((first, self.apply(batch.take(first, end))))
         self._clock[0] = newest
         return Result.join(results)
+
+    def control(self, control: Control) -> Result:
+        """Take a control in, between two batches; by default none concerns a state.
+
+        It may change what all keys share, and no key's row. Outputs are of row 0: the control.
+        """
+        return Result()
 
     def _forget_idle(self, clock_ms: int) -> None:
         idle = np.flatnonzero(self._table.rows["clock"] < clock_ms - self._idle_ms)

@@ -85,11 +85,51 @@ class Output(NamedTuple):
         an array of shape `[m, k]` becomes a list field.
     key
         Kafka keys where they differ from the input's.
+    suffix
+        What ends each record's id after a dot, where the id is to say more, or one row
+        has several records; those of one row must differ.
     """
 
     row: NDArray[np.intp]
     columns: Mapping[str, Sequence[Any] | NDArray[Any]]
     key: Sequence[bytes] | None = None
+    suffix: Sequence[str] | None = None
+
+
+class Control(NamedTuple):
+    """What takes effect between two records of a keyed partition: a word of feedback, another model.
+
+    It is a record of the partition itself, so that it takes effect at the same place in
+    every replay. Every partition gets the same ones.
+
+    Parameters
+    ----------
+    kind
+        What it is, e.g. `system.feedback`.
+    body
+        Its record, JSON.
+    origin
+        `topic/partition/offset` of the record it was made of.
+    partition
+        Where it was read. What all partitions would say of it alike, partition 0 says.
+    time_ms
+        Its broker-side timestamp.
+    """
+
+    kind: str
+    body: bytes
+    origin: bytes
+    partition: int
+    time_ms: int
+
+
+class Broadcast(NamedTuple):
+    """A control for every partition of a keyed topic, made of an input row."""
+
+    row: int
+    topic: Topic
+    kind: str
+    body: bytes
 
 
 class Rejection(NamedTuple):
@@ -101,10 +141,11 @@ class Rejection(NamedTuple):
 
 @dataclass(slots=True)
 class Result:
-    """What one step gives back: records by topic, and the rows it rejects."""
+    """What one step gives back: records by topic, the rows it rejects, and controls for other agents' partitions."""
 
     outputs: Mapping[Topic, Output] = field(default_factory=dict)
     rejected: Sequence[Rejection] = ()
+    broadcasts: Sequence[Broadcast] = ()
 
     @staticmethod
     def join(parts: Sequence[tuple[int, Result]]) -> Result:
@@ -113,17 +154,49 @@ class Result:
             return parts[0][1]
         by_topic: dict[Topic, list[Output]] = {}
         rejected: list[Rejection] = []
+        broadcasts: list[Broadcast] = []
         for first, part in parts:
             rejected += [Rejection(r.row + first, r.error) for r in part.rejected]
+            broadcasts += [b._replace(row=b.row + first) for b in part.broadcasts]
             for topic, output in part.outputs.items():
                 by_topic.setdefault(topic, []).append(output._replace(row=output.row + first))
-        return Result({topic: _joined(outputs) for topic, outputs in by_topic.items()}, rejected)
+        return Result({topic: _joined(outputs) for topic, outputs in by_topic.items()}, rejected, broadcasts)
+
+    @staticmethod
+    def merge(results: Sequence[Result]) -> Result:
+        """Results of several steps over the same batch as one; a row is rejected once, for the first reason."""
+        by_topic: dict[Topic, list[Output]] = {}
+        rejected: dict[int, Rejection] = {}
+        for result in results:
+            for one in result.rejected:
+                rejected.setdefault(one.row, one)
+            for topic, output in result.outputs.items():
+                by_topic.setdefault(topic, []).append(output)
+        outputs = {topic: _in_row_order(found) for topic, found in by_topic.items()}
+        broadcasts = [b for result in results for b in result.broadcasts]
+        return Result(outputs, sorted(rejected.values(), key=lambda r: r.row), sorted(broadcasts, key=lambda b: b.row))
+
+
+def _in_row_order(outputs: Sequence[Output]) -> Output:
+    """Outputs of several steps to one topic; those of one row in the order of the steps."""
+    if len(outputs) == 1:
+        return outputs[0]
+    joined = _joined(outputs)
+    order = np.argsort(joined.row, kind="stable")
+    at = order.tolist()
+    columns = {
+        name: column[order] if isinstance(column, np.ndarray) else [column[k] for k in at]
+        for name, column in joined.columns.items()
+    }
+    key, suffix = (None if column is None else [column[k] for k in at] for column in (joined.key, joined.suffix))
+    return Output(joined.row[order], columns, key, suffix)  # type: ignore[arg-type]
 
 
 def _joined(outputs: Sequence[Output]) -> Output:
     columns = {name: _concatenated([output.columns[name] for output in outputs]) for name in outputs[0].columns}
     keys = [key for output in outputs for key in output.key or ()]
-    return Output(np.concatenate([output.row for output in outputs]), columns, keys or None)
+    suffixes = [suffix for output in outputs for suffix in output.suffix or ()]
+    return Output(np.concatenate([output.row for output in outputs]), columns, keys or None, suffixes or None)
 
 
 def _concatenated(pieces: Sequence[Sequence[Any] | NDArray[Any]]) -> Sequence[Any] | NDArray[Any]:

@@ -31,6 +31,10 @@ ERROR: Final = (ERROR_REASON, ERROR_STAGE, ERROR_MESSAGE, ERROR_TOPIC, ERROR_PAR
 REPLAYED_FROM: Final = "dwcp-replayed-from"
 """On a replayed dead letter: which one. It is no redelivery, though its origin is not new."""
 
+CONTROL: Final = "dwcp-control"
+CONTROL_BODY: Final = "dwcp-control-body"
+"""On a record without a value in a keyed topic: what takes effect here (`schemas.batch.Control`), and its JSON."""
+
 SNAPSHOT: Final = "dwcp-snapshot"
 
 JSON: Final = b"application/json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeGuard
 
-from schemas.batch import Batch, Result
+from schemas.batch import Batch, Control, Result
 from schemas.topic import INPUTS, Topic
 from streams.metric import Gauges
 
@@ -26,6 +26,10 @@ class State(Protocol):
 
 class KeptState(State, Protocol):
     """A state that outlives its worker; see `online_models.partition.PartitionState`."""
+
+    def control(self, control: Control) -> Result:
+        """Take a control in, between two batches."""
+        ...
 
     def capture(self, *, whole: bool = False) -> list[bytes]:
         """What changed since the last capture, or everything, in pieces that fit a record."""

@@ -86,9 +86,8 @@ class Application(faust.App):
 
         async def loop(stream: Any) -> None:
             stepper, store = self._steppers[agent.name], self._store_of(agent.name)
-            partitions = self.partition_counts.get(self.settings.name_of(agent.source), agent.source.partitions)
-            tracker, publish = self.consumer.tracker, self.producer.publish
-            runner = Runner(stepper, store, self.settings, tracker, publish, self.metrics, self.wire, partitions)
+            tracker, publish, counts = self.consumer.tracker, self.producer.publish, self.partition_counts
+            runner = Runner(stepper, store, self.settings, tracker, publish, self.metrics, self.wire, counts)
             await runner.run(stream)
 
         loop.__name__ = loop.__qualname__ = agent.name  # what Faust's logs call it

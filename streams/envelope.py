@@ -1,7 +1,7 @@
 """What travels beside a value: ids, keys and headers of outputs and of rejects.
 
 The id of an output is `<origin>:<kind>`, with `:<k>` for the k-th further record of
-the same input and topic. It is the same on every replay, so consumers can drop
+the same input and topic, or with a suffix after a dot where the output gives one. It is the same on every replay, so consumers can drop
 repeats by it. Headers are the CloudEvents 1.0 Kafka binding in binary mode.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import header
-from schemas.batch import Output
+from schemas.batch import Broadcast, Output
 from schemas.codec import Codec, codec_of
 from schemas.error import RecordError
 from schemas.header import Headers
@@ -24,7 +24,9 @@ _SPEC: Final = b"1.0"
 _MESSAGE_MAX_CHARACTERS: Final = 500
 
 
-def output_ids(topic: Topic, origin: Sequence[bytes], row: NDArray[np.intp]) -> list[bytes]:
+def output_ids(
+    topic: Topic, origin: Sequence[bytes], row: NDArray[np.intp], suffix: Sequence[str] | None = None
+) -> list[bytes]:
     """Deterministic ids of the records that derive from these rows.
 
     Parameters
@@ -35,8 +37,12 @@ def output_ids(topic: Topic, origin: Sequence[bytes], row: NDArray[np.intp]) -> 
         Origin of each input row.
     row
         int `[m]`, not decreasing: the input row of each record.
+    suffix
+        Of each record, or None where they have none.
     """
     kind = b":" + topic.kind.encode()
+    if suffix is not None:
+        return [b"%s%s.%s" % (origin[r], kind, end.encode()) for r, end in zip(row.tolist(), suffix, strict=True)]
     ids = [origin[r] + kind for r in row.tolist()]
     repeated = np.flatnonzero(row[1:] == row[:-1]) + 1
     if len(repeated):
@@ -85,7 +91,7 @@ class Envelope:
             Of each row of the batch the output derives from.
         """
         rows = output.row.tolist()
-        ids = output_ids(self.topic, origin, output.row)
+        ids = output_ids(self.topic, origin, output.row, output.suffix)
         columns: dict[str, Any] = dict(output.columns)
         if self._has_id:
             columns["id"] = [i.decode() for i in ids]
@@ -98,6 +104,17 @@ class Envelope:
             for r, i, t in zip(rows, ids, times, strict=True)
         ]
         return keys, values, headers
+
+
+def control_headers(control: Broadcast, origin: bytes, agent: str) -> Headers:
+    """Headers of a control: all there is of it, since it has no value."""
+    return [
+        (header.ORIGIN, origin),
+        (header.CE_ID, b"%s:%s" % (origin, control.kind.encode())),
+        (header.CE_SOURCE, f"/dwcp-streams/{agent}".encode()),
+        (header.CONTROL, control.kind.encode()),
+        (header.CONTROL_BODY, control.body),
+    ]
 
 
 def rfc3339(time_ms: NDArray[np.int64]) -> list[bytes]:

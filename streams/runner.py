@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
 from schemas.batch import Batch, Rejection, Result
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
-from schemas.topic import DEAD_LETTER, LATE, NETWORK_FORECAST
+from schemas.topic import DEAD_LETTER, LATE, NETWORK_FORECAST, Topic
 from streams.chunk import Chunk, by_partition, fill
-from streams.envelope import Envelope, reject_headers, reject_record
+from streams.envelope import Envelope, control_headers, reject_headers, reject_record
 from streams.fatal import die
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
@@ -56,7 +56,7 @@ class Runner:
     wire
         Codecs of what is published.
     partitions
-        Of the source.
+        How many each topic has, by name; those of the table where it is not said.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Runner:
         publish: Publish,
         metrics: Metrics,
         wire: Wire,
-        partitions: int,
+        partitions: Mapping[str, int],
     ) -> None:
         self.agent = stepper.agent
         self.store = store
@@ -82,7 +82,8 @@ class Runner:
         self._batch_records = metrics.batch_records.labels(self.agent.name)
         self._redelivered = metrics.redelivered.labels(self.agent.name)
         self._misrouted = metrics.misrouted.labels(settings.name_of(self.agent.source))
-        self._homes = Homes(partitions)
+        self._partitions = partitions
+        self._homes = Homes(self._partitions_of(self.agent.source))
         self._events_in = metrics.events_in.labels(settings.name_of(self.agent.source))
 
     async def run(self, chunks: AsyncIterable[Chunk]) -> None:
@@ -144,6 +145,7 @@ class Runner:
         held.next_offset = chunk.span.end
         rejected = work.rejected + [Rejection(int(work.row[r]), error) for r, error in result.rejected]
         rejected += await self._publish_outputs(work, result)
+        await self._publish_broadcasts(work, result)
         await self._publish_rejects(chunk, work.origin, rejected)
         self._events_in.inc(len(records))
         self._redelivered.inc(work.redelivered)
@@ -156,7 +158,7 @@ class Runner:
         for topic, output in result.outputs.items():
             if not len(output.row):
                 continue
-            keys, values, headers = self._envelopes[topic].encode(output, work.batch.origin, work.batch.key)
+            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys)
             if max(map(len, values)) > limit:
                 large = [i for i, value in enumerate(values) if len(value) > limit]
                 for i in reversed(large):
@@ -167,6 +169,17 @@ class Runner:
             await self._publish(name, keys, values, headers)
             self._metrics.events_out.labels(name).inc(len(values))
         return oversized
+
+    async def _publish_broadcasts(self, work: Work, result: Result) -> None:
+        """Publish controls, each to every partition of its topic."""
+        for one in result.broadcasts:
+            name = self._settings.name_of(one.topic)
+            headers = control_headers(one, work.origins[one.row], self.agent.name)
+            for partition in range(self._partitions_of(one.topic)):
+                await self._publish(name, [None], [None], [headers], partition=partition)
+
+    def _partitions_of(self, topic: Topic) -> int:
+        return self._partitions.get(self._settings.name_of(topic), topic.partitions)
 
     async def _publish_rejects(self, chunk: Chunk, origin: Sequence[bytes], rejected: Sequence[Rejection]) -> None:
         for topic, late in ((DEAD_LETTER, False), (LATE, True)):

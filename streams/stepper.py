@@ -1,23 +1,24 @@
 """Records to columns to results: the part of an agent's loop that needs no broker.
 
-Three things happen here besides the step itself. What does not decode becomes a
+Four things happen here besides the step itself. What does not decode becomes a
 rejection. What the keyed hop delivered twice is left out: ingest sends again what it had not
 committed when it died, and such a record has an origin that its partition has passed. And a
-step that raises is repeated record by record, so that one record takes the blame.
+step that raises is repeated record by record, so that one record takes the blame. Controls,
+records without a value in a keyed topic, cut the batch where they stand.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import header
-from schemas.batch import Batch, Rejection, Result
+from schemas.batch import Batch, Control, Rejection, Result
 from schemas.codec import Codec, codec_of
 from schemas.error import DwcpError, InfraError, StepFailed
 from schemas.topic import INPUTS
@@ -48,6 +49,13 @@ class Held:
     newest_origin: dict[bytes, int] = field(default_factory=dict)
 
 
+class Placed(NamedTuple):
+    """A control, and how many rows of the batch stand before it."""
+
+    control: Control
+    before: int
+
+
 @dataclass(slots=True)
 class Work:
     """Decoded records.
@@ -57,11 +65,14 @@ class Work:
     batch
         Those that a step takes.
     row
-        Place of each row of the batch among the records.
+        Place among the records of each row of the batch, and after them of each control: rows of
+        a result beyond the batch's are its controls.
     origin
         Of every record.
     rejected
         What did not decode, by place among the records.
+    controls
+        In their order.
     redelivered
         How many were left out because they were seen before.
     """
@@ -70,7 +81,22 @@ class Work:
     row: NDArray[np.intp]
     origin: list[bytes]
     rejected: list[Rejection]
+    controls: list[Placed] = field(default_factory=list)
     redelivered: int = 0
+
+    @property
+    def origins(self) -> list[bytes]:
+        """Origin of each row of a result."""
+        return (
+            self.batch.origin + [placed.control.origin for placed in self.controls]
+            if self.controls
+            else self.batch.origin
+        )
+
+    @property
+    def keys(self) -> list[bytes | None]:
+        """Key of each row of a result."""
+        return self.batch.key + [None] * len(self.controls) if self.controls else self.batch.key
 
 
 class Stepper:
@@ -99,35 +125,50 @@ class Stepper:
 
     def decode(self, records: Sequence[Any], partition: int) -> Work:
         """Columns of one partition's records, objects with `key, value, offset, timestamp, headers`."""
-        decoded, rejected = self._codec.decode([r.value for r in records])
-        row = _kept(len(records), rejected)
-        kept = [records[r] for r in row.tolist()] if rejected else records
+        values = [r.value for r in records]
         origin = self._origins(records, partition)
+        controls = {} if self._is_raw or None not in values else _controls(records, origin, partition)
+        place = np.arange(len(records))
+        if controls:
+            place = np.delete(place, list(controls))
+            values = [values[r] for r in place.tolist()]
+        decoded, rejected = self._codec.decode(values)
+        row = np.delete(place, [r.row for r in rejected]) if rejected else place
+        kept = [records[r] for r in row.tolist()] if len(row) < len(records) else records
         batch = Batch(
             topic=self.agent.source,
             partition=partition,
             columns=self._codec.columns(decoded),
             key=[r.key for r in kept],
             offset=np.array([r.offset for r in kept], np.int64),
-            origin=[origin[r] for r in row.tolist()] if rejected else origin,
+            origin=[origin[r] for r in row.tolist()] if len(row) < len(records) else origin,
             time_ms=np.array([r.timestamp for r in kept], np.int64),
         )
-        return Work(batch, row, origin, rejected)
+        placed = [Placed(control, int(np.searchsorted(row, at))) for at, control in controls.items()]
+        bad = [Rejection(int(place[r.row]), r.error) for r in rejected]
+        return Work(batch, np.append(row, [*controls]).astype(np.intp), origin, bad, placed)
 
     def admit(self, held: Held, records: Sequence[Any], work: Work) -> Work:
         """The work without redelivered records; their origins count as seen from now on."""
         if self._is_raw:
             return work
-        repeated = _passed(held.newest_origin, work.batch.origin)
+        repeated = _passed(held.newest_origin, work.origins)
         repeated = [r for r in repeated if not _is_replayed(records[int(work.row[r])].headers)]
         if not repeated:
             return work
-        fresh = np.delete(np.arange(len(work.batch)), repeated)
-        return Work(_rows(work.batch, fresh), work.row[fresh], work.origin, work.rejected, len(repeated))
+        n = len(work.batch)
+        fresh = np.delete(np.arange(len(work.row)), repeated)
+        rows = fresh[fresh < n]
+        placed = [work.controls[k - n] for k in fresh[len(rows) :].tolist()]
+        placed = [Placed(one.control, int(np.searchsorted(rows, one.before))) for one in placed]
+        batch = _rows(work.batch, rows)
+        return Work(batch, work.row[fresh], work.origin, work.rejected, placed, len(repeated))
 
     def step(self, held: Held, work: Work) -> Result:
-        """One step over the whole batch; what it raises leaves the state in pieces."""
-        return held.state.step(work.batch) if len(work.batch) else Result()
+        """One step over the whole batch, cut at its controls; what it raises leaves the state in pieces."""
+        if not work.controls:
+            return held.state.step(work.batch) if len(work.batch) else Result()
+        return self._step_cut(held.state, work, _step)
 
     def step_each(self, held: Held, work: Work) -> Result:
         """A step per record; one that raises leaves the state as it was and rejects its record.
@@ -138,26 +179,47 @@ class Stepper:
             When every one of many records fails: that is a broken step, and the topic is
             not emptied into the dead letters for it.
         """
-        state = held.state
-        parts: list[tuple[int, Result]] = []
-        failed = 0
-        for row in range(len(work.batch)):
-            one = work.batch.take(row, row + 1)
-            undo = state.checkpoint(one.key) if is_kept(state) else None
+        tried = failed = 0
+
+        def step_one(state: State, one: Batch | Control) -> Result:
+            nonlocal tried, failed
+            tried += 1
+            undo = state.checkpoint(one.key if isinstance(one, Batch) else []) if is_kept(state) else None
             try:
-                parts.append((row, state.step(one)))
+                return _step(state, one)
             except (DwcpError, MemoryError):
                 raise
             except Exception as exc:
                 failed += 1
                 message = f"{type(exc).__name__}: {exc}"
-                if failed == _HOPELESS == row + 1:
+                if failed == _HOPELESS == tried:
                     raise InfraError(f"the step of agent {self.agent.name} fails on every record: {message}") from exc
                 if is_kept(state):
                     state.rollback(undo)
-                _log.exception("agent %s failed on %s", self.agent.name, one.origin[0].decode("utf-8", "replace"))
-                parts.append((row, Result(rejected=[Rejection(0, StepFailed("step_failed", message))])))
-        return Result.join(parts)
+                origin = one.origin[0] if isinstance(one, Batch) else one.origin
+                _log.exception("agent %s failed on %s", self.agent.name, origin.decode("utf-8", "replace"))
+                return Result(rejected=[Rejection(0, StepFailed("step_failed", message))])
+
+        def step_rows(state: State, one: Batch | Control) -> Result:
+            if not isinstance(one, Batch):
+                return step_one(state, one)
+            return Result.join([(row, step_one(state, one.take(row, row + 1))) for row in range(len(one))])
+
+        return self._step_cut(held.state, work, step_rows)
+
+    def _step_cut(self, state: State, work: Work, step: Callable[[State, Batch | Control], Result]) -> Result:
+        """Steps over the rows between controls, and over each control in its place."""
+        n = len(work.batch)
+        parts: list[tuple[int, Result]] = []
+        done = 0
+        for k, (control, before) in enumerate(work.controls):
+            if before > done:
+                parts.append((done, step(state, work.batch.take(done, before))))
+            parts.append((n + k, step(state, control)))
+            done = before
+        if n > done:
+            parts.append((done, step(state, work.batch.take(done, n))))
+        return Result.join(sorted(parts, key=lambda part: part[0]))
 
     def _origins(self, records: Sequence[Any], partition: int) -> list[bytes]:
         topic = self._source
@@ -166,11 +228,22 @@ class Stepper:
         return [_origin_header(r.headers) or header.origin_of(topic, partition, r.offset) for r in records]
 
 
-def _kept(n: int, rejected: Sequence[Rejection]) -> NDArray[np.intp]:
-    """Rows that were not rejected."""
-    keep = np.ones(n, np.bool_)
-    keep[[r.row for r in rejected]] = False
-    return np.flatnonzero(keep)
+def _step(state: State, one: Batch | Control) -> Result:
+    if isinstance(one, Batch):
+        return state.step(one)
+    return state.control(one) if is_kept(state) else Result()
+
+
+def _controls(records: Sequence[Any], origin: Sequence[bytes], partition: int) -> dict[int, Control]:
+    """Controls by place among the records."""
+    found = {}
+    for at, record in enumerate(records):
+        if record.value is None:
+            said = dict(record.headers)
+            if kind := said.get(header.CONTROL):
+                body = said.get(header.CONTROL_BODY) or b""
+                found[at] = Control(kind.decode("utf-8", "replace"), body, origin[at], partition, record.timestamp)
+    return found
 
 
 def _rows(batch: Batch, row: NDArray[np.intp]) -> Batch:

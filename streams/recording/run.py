@@ -19,7 +19,7 @@ from schemas.error import LateRecord
 from schemas.header import Headers
 from schemas.topic import DEAD_LETTER, LATE, PARTITIONS, Topic
 from streams.agent import Agent
-from streams.envelope import Envelope, reject_headers
+from streams.envelope import Envelope, control_headers, reject_headers
 from streams.partition import murmur2_partition
 from streams.recording.format import Recorded
 from streams.settings import Settings
@@ -70,8 +70,10 @@ class _Out:
         self._settings = settings
         self._offsets: dict[tuple[Topic, int], int] = defaultdict(int)
 
-    def add(self, topic: Topic, at_ms: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        partition = 0 if key is None else murmur2_partition(key, PARTITIONS)
+    def add(
+        self, topic: Topic, at_ms: int, key: bytes | None, value: bytes | None, headers: Headers, at: int = 0
+    ) -> None:
+        partition = at if key is None else murmur2_partition(key, PARTITIONS)
         offset = self._offsets[topic, partition]
         self._offsets[topic, partition] += 1
         name = self._settings.name_of(topic)
@@ -102,10 +104,15 @@ class _Lane:
         work = self._stepper.admit(held, records, self._stepper.decode(records, partition))
         result = self._stepper.step(held, work)
         for topic, output in result.outputs.items():
-            keys, values, headers = self._envelopes[topic].encode(output, work.batch.origin, work.batch.key)
+            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys)
             rows = work.row[output.row].tolist()
             for row, key, value, head in zip(rows, keys, values, headers, strict=True):
                 self._out.add(topic, records[row].timestamp_ms, key, value, head)
+        for one in result.broadcasts:
+            head = control_headers(one, work.origins[one.row], self._agent.name)
+            at_ms = records[int(work.row[one.row])].timestamp_ms
+            for each in range(one.topic.partitions):
+                self._out.add(one.topic, at_ms, None, None, head, each)
         for row, error in _rejected(work, result):
             record = records[row]
             head = reject_headers(record, work.origin[row], error, self._agent.name, self._source, partition)

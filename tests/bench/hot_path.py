@@ -114,8 +114,7 @@ def _step(
     result = stepper.step(held, work)
     stepped = clock()
     encoded = {
-        topic: envelopes[topic].encode(output, work.batch.origin, work.batch.key)
-        for topic, output in result.outputs.items()
+        topic: envelopes[topic].encode(output, work.origins, work.keys) for topic, output in result.outputs.items()
     }
     written = clock()
     for topic, (keys, values, headers) in encoded.items():

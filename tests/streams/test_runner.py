@@ -71,7 +71,7 @@ def runner_of(
 ) -> Runner:
     stepper = Stepper(agent, settings.name_of(agent.source))
     store = StateStore(stepper, settings, None, publish, metrics)
-    return Runner(stepper, store, settings, tracker, publish, metrics, Wire(settings), agent.source.partitions)
+    return Runner(stepper, store, settings, tracker, publish, metrics, Wire(settings), {})
 
 
 class Bench:

@@ -1,0 +1,123 @@
+"""Several states over one source: the batch is decoded once, and every part takes its step over it.
+
+To the runtime they are one state: captured, restored, undone and compared together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from online_models.partition import PartitionState, Undo
+from online_models.slot import Key
+from schemas.batch import Batch, Control, Result
+from schemas.error import StateError
+
+
+class _Piece(Struct, frozen=True):
+    """Wire form: a part's piece, and the names of all parts, so that a state with other parts is not taken for this."""
+
+    parts: list[str]
+    part: str
+    piece: memoryview
+
+
+class Parts:
+    """States that step over the same batches.
+
+    Parameters
+    ----------
+    parts
+        By name. Outputs of one row to one topic stand in this order, so it is part of their ids.
+    """
+
+    def __init__(self, parts: Mapping[str, PartitionState]) -> None:
+        self.parts: Final = dict(parts)
+        self._names = list(self.parts)
+
+    def step(self, batch: Batch) -> Result:
+        """Every part's step over the batch."""
+        return Result.merge([part.step(batch) for part in self.parts.values()])
+
+    def control(self, control: Control) -> Result:
+        """Hand a control to every part."""
+        return Result.merge([part.control(control) for part in self.parts.values()])
+
+    def gauges(self) -> Mapping[str, tuple[float, float | None]]:
+        """Gauges of all parts."""
+        return {name: gauge for part in self.parts.values() for name, gauge in part.gauges().items()}
+
+    def capture(self, *, whole: bool = False) -> list[bytes]:
+        """What changed in every part since the last capture, or everything."""
+        return [
+            msgspec.msgpack.encode(_Piece(self._names, name, memoryview(piece)))
+            for name, part in self.parts.items()
+            for piece in part.capture(whole=whole)
+        ]
+
+    def load(self, piece: bytes | memoryview) -> None:
+        """Take a piece of a capture in.
+
+        Raises
+        ------
+        StateError
+            When it is damaged or of a state with other parts.
+        """
+        try:
+            found = msgspec.msgpack.decode(piece, type=_Piece)
+        except msgspec.DecodeError as exc:
+            raise StateError("damaged", f"a capture does not decode: {exc}") from exc
+        if found.parts != self._names:
+            raise StateError("layout", f"it has the parts {', '.join(found.parts)}, not {', '.join(self._names)}")
+        self.parts[found.part].load(found.piece)
+
+    def checkpoint(self, keys: Sequence[Key]) -> list[Undo]:
+        """What it takes to undo a step over records of these keys."""
+        return [part.checkpoint(keys) for part in self.parts.values()]
+
+    def rollback(self, undo: Sequence[Undo]) -> None:
+        """Undo the step that followed a checkpoint."""
+        for part, own in zip(self.parts.values(), undo, strict=True):
+            part.rollback(own)
+
+    def digest(self) -> str:
+        """Digest of everything."""
+        return blake2b("".join(part.digest() for part in self.parts.values()).encode(), digest_size=16).hexdigest()
+
+
+class State(Protocol):
+    """A part's class."""
+
+    def __call__(self) -> PartitionState:
+        """The state of a partition that has seen nothing."""
+        ...
+
+    def warm(self) -> None:
+        """Compile its kernels."""
+        ...
+
+
+class PartsOf:
+    """Makes `Parts`, each time anew.
+
+    Parameters
+    ----------
+    parts
+        Each part's class, by name.
+    """
+
+    def __init__(self, **parts: State) -> None:
+        self._parts = parts
+
+    def __call__(self) -> Parts:
+        """States of a partition that has seen nothing."""
+        return Parts({name: part() for name, part in self._parts.items()})
+
+    def warm(self) -> None:
+        """Compile every part's kernels."""
+        for part in self._parts.values():
+            part.warm()

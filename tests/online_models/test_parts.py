@@ -1,0 +1,107 @@
+"""Several states over one source are one state to the runtime."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from online_models.network import NetworkState
+from online_models.parts import Parts, PartsOf
+from online_models.system import SystemState
+from schemas.batch import Output, Rejection, Result
+from schemas.error import LateRecord, StateError
+from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_SCORE
+from tests.online_models.stream import disturb, encoded, metric_stream, metrics_of
+
+TWO = PartsOf(first=SystemState, second=SystemState)
+
+
+def batch():
+    return metrics_of(disturb(metric_stream(steps=200, nodes=4)))
+
+
+def output(rows: list[int], **columns: list) -> Output:
+    return Output(np.array(rows, np.intp), columns)
+
+
+def test_every_part_sees_the_batch() -> None:
+    alone, both = SystemState(), TWO()
+    once = alone.step(batch()).outputs[SYSTEM_SCORE]
+    twice = both.step(batch()).outputs[SYSTEM_SCORE]
+    assert twice.row.tolist() == sorted(once.row.tolist() * 2)
+    assert {part.digest() for part in both.parts.values()} == {alone.digest()}
+    assert both.gauges() == alone.gauges()
+
+
+def test_a_row_is_rejected_once() -> None:
+    result = TWO().step(batch())
+    alone = SystemState().step(batch())
+    assert [r.row for r in result.rejected] == [r.row for r in alone.rejected]
+    assert alone.rejected
+
+
+def test_it_is_captured_and_restored_bit_for_bit() -> None:
+    state, stream = TWO(), batch()
+    third = len(stream) // 3
+    state.step(stream.take(0, third))
+    pieces = state.capture(whole=True)
+    state.step(stream.take(third, 2 * third))
+    pieces += state.capture()
+    restored = TWO()
+    for piece in pieces:
+        restored.load(piece)
+    assert restored.digest() == state.digest()
+    more = stream.take(2 * third, len(stream))
+    assert encoded([(0, restored.step(more))]) == encoded([(0, state.step(more))])
+
+
+def test_a_step_is_undone_in_every_part() -> None:
+    state, stream = TWO(), batch()
+    state.step(stream.take(0, 50))
+    before = state.digest()
+    one = stream.take(50, 51)
+    undo = state.checkpoint(one.key)
+    state.step(one)
+    assert state.digest() != before
+    state.rollback(undo)
+    assert state.digest() == before
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        PartsOf(first=SystemState),
+        PartsOf(first=SystemState, other=SystemState),
+        PartsOf(second=SystemState, first=SystemState),
+    ],
+)
+def test_a_capture_of_other_parts_is_not_taken_for_it(parts: PartsOf) -> None:
+    state = parts()
+    state.step(batch())
+    with pytest.raises(StateError, match="it has the parts"):
+        TWO().load(state.capture(whole=True)[0])
+
+
+def test_a_part_of_another_layout_is_refused() -> None:
+    mixed = Parts({"first": NetworkState(), "second": SystemState()})
+    with pytest.raises(StateError, match="another version"):
+        TWO().load(mixed.capture(whole=True)[0])
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x81", msgspec.msgpack.encode({"parts": []})])
+def test_damage_is_a_state_error(damage: bytes) -> None:
+    with pytest.raises(StateError, match="does not decode"):
+        TWO().load(damage)
+
+
+def test_outputs_of_several_steps_stand_in_row_order() -> None:
+    first = Result({DRIFT_ALERT: output([1, 3], value=[1.0, 3.0]), SYSTEM_SCORE: output([0], value=[0.5])})
+    second = Result({DRIFT_ALERT: output([0, 1], value=[10.0, 11.0])}, [Rejection(2, LateRecord("late", "second"))])
+    third = Result(rejected=[Rejection(2, LateRecord("late", "third")), Rejection(0, LateRecord("late", "third"))])
+    merged = Result.merge([first, second, third])
+    assert merged.outputs[DRIFT_ALERT].row.tolist() == [0, 1, 1, 3]
+    assert list(merged.outputs[DRIFT_ALERT].columns["value"]) == [10.0, 1.0, 11.0, 3.0]
+    assert merged.outputs[SYSTEM_SCORE].row.tolist() == [0]
+    assert [(r.row, str(r.error)) for r in merged.rejected] == [(0, "third"), (2, "second")]
+    assert SYSTEM_ANOMALY not in merged.outputs
