@@ -53,6 +53,35 @@ def recovery(links: int, rate: float, as_json: bool) -> None:
         click.echo(f"{name:28} {value}")
 
 
+@bench.command()
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    type=click.Choice(["ingest", "network", "compression", "system", "all"]),
+    help="Which to measure, again for more; by default every one.",
+)
+@click.option("--records", default=200_000, show_default=True, help="Of each input, waiting when the worker starts.")
+@click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
+@click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@click.option("--seconds", default=8.0, show_default=True, help="How long each load lasts.")
+@_as_json
+def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, seconds: float, as_json: bool) -> None:
+    """Events/s and latency of one worker process, from a real Kafka to a real Kafka, by path."""
+    from tests.bench.pipeline import PATHS, run
+
+    found = run(paths or tuple(PATHS), records, links, seed, seconds, lambda text: click.echo(text, err=True))
+    if as_json:
+        _print(found)
+        return
+    click.echo(f"{'':14}{'events/s':>10}{'us each':>9}{'p50 at 50 %':>13}{'p99 at 50 %':>13}{'lost':>6}")
+    for name in paths or PATHS:
+        one = found[name]
+        half = one["latency_ms"]["50%"]
+        cells = f"{one['events_per_second']:>10,}{one['cpu_us_per_event']:>9.1f}{half['p50']:>13}{half['p99']:>13}"
+        click.echo(f"{name:14}{cells}{one['lost']:>6}")
+
+
 def _print(found: dict[str, Any]) -> None:
     json.dump(found, sys.stdout)
     sys.stdout.write("\n")
