@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.batch import object_column
@@ -64,6 +64,7 @@ def test_a_column_of_times_is_exact(times: list[datetime], hours: int) -> None:
 
 
 @given(st.lists(st.one_of(st.integers(), st.integers(0, 1 << 63)), min_size=1))
+@example([99_999_999_999_999_992])
 def test_a_column_of_integers_is_exact(numbers: list[int]) -> None:
     assert epoch_ms_column(object_column(numbers)).tolist() == [epoch_ms(n) for n in numbers]
 
