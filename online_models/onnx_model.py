@@ -50,7 +50,7 @@ def open_session(content: bytes) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # its exceptions share no base but this one
-        raise ModelRejected(f"onnxruntime cannot load it: {exc}") from exc
+        raise ModelRejected(f"onnxruntime cannot load it: {exc}", "format") from exc
 
 
 def run_session(session: ort.InferenceSession, x: NDArray[Any]) -> Outputs:
@@ -128,27 +128,28 @@ class OnnxModel:
             x = unpack(held[GOLDEN_KEY])
             golden = {name: unpack(held[f"{GOLDEN_KEY}.{name}"]) for name in self.manifest.outputs}
         except (KeyError, ValueError, EOFError) as exc:
-            raise ModelRejected(f"its golden vectors are missing or damaged: {exc}") from exc
+            raise ModelRejected(f"its golden vectors are missing or damaged: {exc}", "golden") from exc
         if list(x.shape[1:]) != self.manifest.input_shape or not len(x):
-            raise ModelRejected(f"golden inputs are {x.shape}, the manifest says {self.manifest.input_shape} a row")
+            shape = self.manifest.input_shape
+            raise ModelRejected(f"golden inputs are {x.shape}, the manifest says {shape} a row", "golden")
         try:
             answers = self.predict(x)
         except ModelError as exc:
-            raise ModelRejected(f"it cannot answer its golden vectors: {exc}") from exc
+            raise ModelRejected(f"it cannot answer its golden vectors: {exc}", "golden") from exc
         for name, expected in golden.items():
             if name not in answers or answers[name].shape != expected.shape:
-                raise ModelRejected(f"it has no output {name!r} of shape {expected.shape}")
+                raise ModelRejected(f"it has no output {name!r} of shape {expected.shape}", "golden")
             if not np.allclose(answers[name], expected, RELATIVE, ABSOLUTE):
-                raise ModelRejected(f"output {name!r} differs from its golden vectors")
+                raise ModelRejected(f"output {name!r} differs from its golden vectors", "golden")
 
 
 def _manifest(held: Mapping[str, str]) -> Manifest:
     if MANIFEST_KEY not in held:
-        raise ModelRejected("it has no manifest: it was not written by `dwcp train`")
+        raise ModelRejected("it has no manifest: it was not written by `dwcp train`", "format")
     try:
         return msgspec.json.decode(held[MANIFEST_KEY], type=Manifest)
     except msgspec.DecodeError as exc:
-        raise ModelRejected(f"its manifest does not decode: {exc}") from exc
+        raise ModelRejected(f"its manifest does not decode: {exc}", "format") from exc
 
 
 def _difference(ours: Sequence[str], theirs: Sequence[str]) -> str:

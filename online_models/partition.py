@@ -23,6 +23,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from online_models.served import Served, Shelf
 from online_models.slot import Key, Rows, SlotTable
 from schemas.batch import Batch, Control, Result
 from schemas.error import StateError
@@ -73,12 +74,17 @@ class PartitionState(ABC):
         Arrays that all keys share, updated in place and never replaced.
     idle_ms
         How long a silent key is remembered, in event time.
+    served
+        Trained models that it asks.
     """
 
     revision: ClassVar[int] = 1
     """Raised when the meaning of a field changes while its type does not."""
 
-    def __init__(self, row: np.dtype[Any], shared: Arrays, idle_ms: int = IDLE_MS) -> None:
+    def __init__(
+        self, row: np.dtype[Any], shared: Arrays, idle_ms: int = IDLE_MS, served: Sequence[Served] = ()
+    ) -> None:
+        shared = {**shared, **{name: array for one in served for name, array in one.shared.items()}}
         for name, dtype in [("row", row), *((name, array.dtype) for name, array in shared.items())]:
             if dtype.names and dtype.itemsize != sum(dtype[field].itemsize for field in dtype.names):
                 raise TypeError(f"{name} has hidden padding, which copies leave undefined: use row_dtype")
@@ -88,9 +94,15 @@ class PartitionState(ABC):
         self._captured: dict[str, NDArray[Any]] = {}
         self._gone: list[Key] = []
         self._idle_ms = idle_ms
+        self._served = tuple(served)
 
     def __len__(self) -> int:
         return len(self._table)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one key's state."""
+        return int(self._table.dtype.itemsize)
 
     @abstractmethod
     def apply(self, batch: Batch) -> Result:
@@ -129,11 +141,22 @@ class PartitionState(ABC):
         return Result.join(results)
 
     def control(self, control: Control) -> Result:
-        """Take a control in, between two batches; by default none concerns a state.
+        """Take a control in, between two batches; announced models are taken here.
 
         It may change what all keys share, and no key's row. Outputs are of row 0: the control.
         """
+        for one in self._served:
+            one.control(control)
         return Result()
+
+    def use(self, shelf: Shelf) -> None:
+        """Take trained models from this shelf from now on."""
+        for one in self._served:
+            one.use(shelf)
+
+    def wanted(self) -> list[str]:
+        """Hashes of the trained models that it asks."""
+        return [sha256 for one in self._served for sha256 in one.wanted()]
 
     def _forget_idle(self, clock_ms: int) -> None:
         idle = np.flatnonzero(self._table.rows["clock"] < clock_ms - self._idle_ms)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from online_models.partition import PartitionState, Undo
+from online_models.served import Shelf
 from online_models.slot import Key
 from schemas.batch import Batch, Control, Result
 from schemas.error import StateError
@@ -39,6 +40,15 @@ class Parts:
         self.parts: Final = dict(parts)
         self._names = list(self.parts)
 
+    def __len__(self) -> int:
+        """Keys known to the first part."""
+        return len(next(iter(self.parts.values())))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one key's state in all parts."""
+        return sum(part.row_bytes for part in self.parts.values())
+
     def step(self, batch: Batch) -> Result:
         """Every part's step over the batch."""
         return Result.merge([part.step(batch) for part in self.parts.values()])
@@ -46,6 +56,15 @@ class Parts:
     def control(self, control: Control) -> Result:
         """Hand a control to every part."""
         return Result.merge([part.control(control) for part in self.parts.values()])
+
+    def use(self, shelf: Shelf) -> None:
+        """Take trained models from this shelf from now on."""
+        for part in self.parts.values():
+            part.use(shelf)
+
+    def wanted(self) -> list[str]:
+        """Hashes of the trained models that the parts ask."""
+        return [sha for part in self.parts.values() for sha in part.wanted()]
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Gauges of all parts."""

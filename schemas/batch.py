@@ -188,8 +188,9 @@ def _in_row_order(outputs: Sequence[Output]) -> Output:
         name: column[order] if isinstance(column, np.ndarray) else [column[k] for k in at]
         for name, column in joined.columns.items()
     }
-    key, suffix = (None if column is None else [column[k] for k in at] for column in (joined.key, joined.suffix))
-    return Output(joined.row[order], columns, key, suffix)  # type: ignore[arg-type]
+    key = joined.key and [joined.key[k] for k in at]
+    suffix = joined.suffix and [joined.suffix[k] for k in at]
+    return Output(joined.row[order], columns, key, suffix)
 
 
 def _joined(outputs: Sequence[Output]) -> Output:

@@ -81,6 +81,7 @@ class Codec(Generic[R]):
         self.fields: tuple[str, ...] = record.__struct_fields__
         self._columns = [(name, _dtype(hints[name])) for name in self.fields]
         self._optional_ints = {name for name in self.fields if _is_optional_int(hints[name])}
+        self._defaults = _defaults(record)
         self._decode = msgspec.json.Decoder(record).decode
         self._source = source
         self._reader: AvroReader[R] | None = None
@@ -145,19 +146,34 @@ class Codec(Generic[R]):
     def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:
         """Encode columns as one value per row: a JSON document or a framed Avro datum.
 
-        NaN in a nullable field, and only there, is written as null.
+        NaN in a nullable field, and only there, is written as null. Fields that have a
+        default may be left out.
 
         Raises
         ------
         KeyError
-            When a field of the record is missing from `columns`.
+            When any other field of the record is missing from `columns`.
         """
         record = self.record
+        if len(columns) < len(self.fields):
+            n = len(next(iter(columns.values()), ()))
+            columns = {name: [value] * n for name, value in self._defaults.items()} | dict(columns)
         if self._writer is not None:
             return self._writer.write([_cells(columns[name], name in self._optional_ints) for name in self.fields])
         lists = [_json_cells(columns[name], name in self._optional_ints) for name in self.fields]
         lines = _encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)])
         return lines.split(b"\n")[:-1]
+
+
+def _defaults(record: type[Struct]) -> dict[str, Any]:
+    """Values of the fields that may be left out."""
+    found = {}
+    for field in msgspec.structs.fields(record):
+        if field.default is not msgspec.NODEFAULT:
+            found[field.name] = field.default
+        elif field.default_factory is not msgspec.NODEFAULT:
+            found[field.name] = field.default_factory()
+    return found
 
 
 def _members(annotation: Any) -> list[Any]:

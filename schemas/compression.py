@@ -116,7 +116,8 @@ class SelectorPrediction(Struct, frozen=True, gc=False):
     """The selector's decision for one transfer.
 
     `heuristic_algorithm` is what the fallback heuristic says of the same transfer,
-    so that every reader can score both.
+    so that every reader can score both. `model_name` and `model_version` are of what decided;
+    with `fallback` that is not what should have, and `fallback_reason` says why.
     """
 
     id: Identifier
@@ -131,6 +132,11 @@ class SelectorPrediction(Struct, frozen=True, gc=False):
     confidence: Ratio
     heuristic_algorithm: Algorithm
     fallback: bool
-    fallback_reason: Literal["", "not_ready", "low_confidence"]
+    fallback_reason: Literal["", "not_ready", "low_confidence", "model_error"]
     model_name: Identifier
     model_version: Identifier
+    expected_utility_hde: float | None = None
+    expected_utility_amst: float | None = None
+    propensity: Ratio | None = None
+    experiment_id: OptionalIdentifier = ""
+    experiment_arm: Literal["", "control", "treatment"] = ""

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class DwcpError(Exception):
     """Base of every error raised on purpose by this project."""
@@ -76,12 +78,22 @@ class ModelError(DwcpError):
     """A model that cannot answer."""
 
 
+Refusal = Literal["signature", "artifact", "hash", "size", "format", "features", "golden", "answer", "slow"]
+"""Why a model is refused; `schemas.model.ModelRejection` says what each means."""
+
+
 class ModelRejected(ModelError):
     """A model artifact that failed verification."""
+
+    def __init__(self, message: str, reason: Refusal = "artifact") -> None:
+        self.reason: Refusal = reason
+        super().__init__(message)
 
 
 class FeatureMismatch(ModelError):
     """A model artifact whose feature schema is not the one we compute."""
+
+    reason: Refusal = "features"
 
 
 class StateError(DwcpError):

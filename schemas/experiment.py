@@ -23,7 +23,8 @@ class ExperimentState(Struct, frozen=True, gc=False):
     """Where an experiment stands: one record per change of stage or status.
 
     A request is in the treatment when the FNV-1a 32 hash of its `request_id` modulo
-    100 is below `ramp_pct`, else in the control.
+    100 is below `ramp_pct`, else in the control. `look_numbers` and `information` are of every
+    look so far: what the boundary of the next one follows from, after a restart too.
     """
 
     id: Identifier
@@ -42,6 +43,9 @@ class ExperimentState(Struct, frozen=True, gc=False):
     min_requests_per_arm: PositiveCount
     looks: Count
     reason: str = ""
+    looks_planned: Count = 0
+    look_numbers: list[int] | None = None
+    information: list[float] | None = None
 
 
 class MetricComparison(Struct, frozen=True, gc=False):

@@ -1,17 +1,30 @@
-"""What operators say of anomalies."""
+"""What operators say of anomalies, and what it changed."""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
 
 from schemas.error import ValidationError
-from schemas.field import Identifier, OptionalIdentifier, TimestampMs
+from schemas.field import Count, Identifier, OptionalIdentifier, TimestampMs
+from schemas.system import ANOMALY_TYPES, AnomalyType, MetricGroup
+
+EVERY_NODE: Final = "*"
+"""`node_id` of a maintenance window of all nodes."""
+
+Factor = Annotated[float, Meta(description="factor", extra_json_schema={"unit": "1"}, gt=0, le=100)]
 
 
 class AnomalyFeedback(Struct, frozen=True, gc=False):
     """Whether an anomaly was one; it is named by its id, or by its node and time.
 
-    Both are as they stand in the anomaly's record, so `timestamp` is its event time.
+    Both are as they stand in the anomaly's record, so `timestamp` is its event time. An id
+    ends with the anomaly's type; without one, `anomaly_type` says it, else it counts as `unknown`.
+    With `undo`, the word given earlier on the same anomaly is taken back.
+
+    With `maintenance_until` it is a word ahead: whatever the node (`*`: every node) shows from
+    `timestamp` until then is a false positive, and is not alerted. `undo` ends such a window.
     """
 
     false_positive: bool
@@ -21,6 +34,30 @@ class AnomalyFeedback(Struct, frozen=True, gc=False):
     given_at: TimestampMs | None = None
     operator: OptionalIdentifier = ""
     comment: str = ""
+    anomaly_type: AnomalyType | None = None
+    undo: bool = False
+    maintenance_until: TimestampMs | None = None
+
+
+class ThresholdChange(Struct, frozen=True, gc=False):
+    """What a word of feedback did: one record per word, also where nothing moved.
+
+    `before` and `after` are factors on the threshold of `anomaly_type`: 1 without feedback. For a
+    maintenance window nothing moves, and `reason` says from when to when it lasts.
+    """
+
+    id: Identifier
+    timestamp: TimestampMs
+    anomaly_type: AnomalyType
+    metric_group: MetricGroup
+    before: Factor
+    after: Factor
+    reason: str
+    feedback: Identifier
+    operator: OptionalIdentifier
+    comment: str
+    false_positives: Count
+    true_positives: Count
 
 
 def anomaly_of(feedback: AnomalyFeedback) -> Identifier | tuple[Identifier, TimestampMs]:
@@ -39,3 +76,34 @@ def anomaly_of(feedback: AnomalyFeedback) -> Identifier | tuple[Identifier, Time
     if feedback.node_id and feedback.timestamp is not None:
         return feedback.node_id, feedback.timestamp
     raise ValidationError("cross_field", "no anomaly is named: send anomaly_id, or node_id and timestamp")
+
+
+def type_of(feedback: AnomalyFeedback) -> AnomalyType:
+    """The type of the anomaly that is meant: as its id ends, else as the feedback says, else `unknown`.
+
+    >>> type_of(AnomalyFeedback(True, "dwcp.system.raw.v1/1/243:system.anomaly.latency_spike"))
+    'latency_spike'
+    """
+    ending = feedback.anomaly_id.rpartition(".")[2].rpartition(":")[2]
+    if ending in ANOMALY_TYPES or ending == "unknown":
+        return ending  # type: ignore[return-value]
+    return feedback.anomaly_type or "unknown"
+
+
+def check_feedback(feedback: AnomalyFeedback) -> None:
+    """Check what the fields say together.
+
+    Raises
+    ------
+    ValidationError
+        When no anomaly is named, or a maintenance window is not one.
+    """
+    if feedback.maintenance_until is None:
+        anomaly_of(feedback)
+        return
+    if not feedback.node_id or feedback.timestamp is None:
+        raise ValidationError("cross_field", "maintenance of which node, and from when? send node_id and timestamp")
+    if not feedback.false_positive:
+        raise ValidationError("cross_field", "what shows in maintenance is a false positive: send false_positive true")
+    if feedback.maintenance_until <= feedback.timestamp:
+        raise ValidationError("cross_field", "maintenance_until must be after timestamp, where the window begins")

@@ -80,8 +80,14 @@ _DECISION: Final = {
     "probability_amst": Meaning("Probability that AMST is the better one"),
     "confidence": Meaning("How sure the prediction is"),
     "heuristic_algorithm": Meaning("What the fallback heuristic says of the same transfer"),
-    "fallback": Meaning("Whether the decision is the heuristic's"),
-    "fallback_reason": Meaning("Why the heuristic decided; empty when the model did"),
+    "fallback": Meaning("Whether something else decided than the model that should have"),
+    "fallback_reason": Meaning("Why that model did not decide; empty when it did"),
+    "expected_utility_hde": Meaning("Utility that the online model expects of HDE; null before it has learned", "1"),
+    "expected_utility_amst": Meaning("Utility that the online model expects of AMST; null before it has learned", "1"),
+    "propensity": Meaning("Probability with which this algorithm was chosen; null when nothing is explored"),
+    "experiment_arm": Meaning("Arm of the experiment that the request is in; empty outside of any"),
+    "SelectorPrediction.model_name": Meaning("The model that decided, or heuristic"),
+    "SelectorPrediction.model_version": Meaning("Version of what decided"),
     "model_name": Meaning("The model that was asked"),
     "model_version": Meaning("Version of the model that was asked"),
 }
@@ -147,6 +153,7 @@ _SYSTEM: Final = {
     "threshold": Meaning("Score from which a record is an anomaly"),
     "is_anomaly": Meaning("Whether anomaly_score reached the threshold"),
     "detection_method": Meaning("The detector whose score it is"),
+    "suppressed": Meaning("Whether it is an anomaly that a maintenance window kept from alerting"),
     "anomaly_type": Meaning("What kind of trouble it is"),
     "severity": Meaning("How bad it is"),
     "severity_score": Meaning("How bad it is, as a number"),
@@ -154,6 +161,13 @@ _SYSTEM: Final = {
     "metrics": Meaning("The node's metrics, by name", "as each metric"),
     "baseline_comparison": Meaning("Each metric beside its baseline on the node, by name", "as each metric"),
     "recommended_actions": Meaning("What to do, first the most urgent"),
+    "Anomaly.status": Meaning("open: it begins; update: worse, or five minutes on; resolved: five quiet minutes"),
+    "alert_id": Meaning("The alert, <node>/<opened_at>:<type>, the same on all its records"),
+    "opened_at": Meaning("Event time of the alert's first record, UTC"),
+    "last_seen_at": Meaning("Event time of the alert's last anomalous record, UTC"),
+    "occurrences": Meaning("Anomalous records in the alert so far", "records"),
+    "metric_group": Meaning("The metrics it is about; all where no single group is"),
+    "Anomaly.peer_id": Meaning("Receiving end of the link that the alert is about; empty for a node"),
     "BaselineComparison.current": Meaning("Value of the metric", "as the metric"),
     "BaselineComparison.baseline_mean": Meaning("Mean of the metric's baseline", "as the metric"),
     "BaselineComparison.baseline_p95": Meaning("95th percentile of the metric's baseline", "as the metric"),
@@ -165,8 +179,9 @@ _DRIFT: Final = {
     "model": Meaning("The model that is watched"),
     "feature": Meaning("What of it changed: an error or an input"),
     "statistic": Meaning("The test that found the change"),
-    "value": Meaning("What the statistic found: the mean after the change", "as the feature"),
+    "value": Meaning("What the statistic found: the mean after a change, or a distance", "as the feature"),
     "DriftAlert.threshold": Meaning("How far the value may go without an alert", "as the feature"),
+    "level": Meaning("warning: worth a look; alert: retrain"),
     "window": Meaning("Observations that the statistic was computed over", "observations"),
     "reference_version": Meaning("Version of the model or reference that the change is against"),
 }
@@ -210,7 +225,9 @@ _CAPACITY: Final = {
     "CapacityAlert.current": Meaning("The resource at timestamp", "as unit says"),
     "CapacityNeed.forecast": Meaning("The resource at the end of the horizon", "as unit says"),
     "CapacityAlert.forecast": Meaning("What was forecast for timestamp", "as unit says"),
-    "exceeds_at": Meaning("When the forecast reaches critical_threshold, UTC; null when not within the horizon"),
+    "exceeds_at": Meaning(
+        "When the forecast reaches critical_threshold, or a chance of one half to have reached it, UTC; null for never"
+    ),
     "days_to_threshold": Meaning("From timestamp to exceeds_at; null when not within the horizon", "days"),
     "exceeds_probability": Meaning("Probability that critical_threshold is reached within the horizon"),
     "urgency": Meaning("By days_to_threshold: URGENT below 7, HIGH below 14, MEDIUM below 30, else LOW"),
@@ -273,6 +290,18 @@ _OPTIMIZER: Final = {
     "reason": Meaning("Why, in words"),
 }
 
+_ROLLUP: Final = {
+    "SystemRollup.timestamp": Meaning("Event time of the window's last record, UTC"),
+    "SystemRollup.window": Meaning("Length of the window: an hour or a day, of UTC"),
+    "window_start": Meaning("When the window begins, UTC"),
+    "window_end": Meaning("When the window ends, UTC; that moment is outside"),
+    "SystemRollup.samples": Meaning("Records in the window", "records"),
+    "SystemRollup.metrics": Meaning("The window's figures, by metric (a field of SystemMetrics)", "as each metric"),
+    "mean": Meaning("Mean of the metric", "as the metric"),
+    "max": Meaning("Greatest value of the metric", "as the metric"),
+    "p95": Meaning("95th percentile of the metric, estimated as the records came", "as the metric"),
+}
+
 _PERFORMANCE: Final = {
     "samples": Meaning("Samples that the features are computed over", "samples"),
     "PerformanceFeatures.features": Meaning(
@@ -330,7 +359,14 @@ _MODEL: Final = {
     "library_versions": Meaning("Libraries it was made with, by name"),
     "held": Meaning("Whether it was rolled back and may not be promoted until released"),
     "announced_by": Meaning("Who or what announced it; empty when unknown"),
-    "signature": Meaning("Base64 signature of artifact_sha256; empty when artifacts are not signed"),
+    "signature": Meaning("HMAC-SHA256 of all other fields, base64; empty when announcements are not signed"),
+    "ModelRejection.id": Meaning("Deterministic id, <model_name>:<model_version>/<hash>/<worker>:model.rejection"),
+    "ModelRejection.timestamp": Meaning("When the worker refused it, UTC"),
+    "ModelRejection.model_name": Meaning("Name of the model that was refused"),
+    "ModelRejection.model_version": Meaning("The version that was refused"),
+    "ModelRejection.reason": Meaning("What is wrong with it"),
+    "message": Meaning("The same in words, with what was found"),
+    "worker": Meaning("The worker that refused it; empty when unknown"),
 }
 
 _EXPERIMENT: Final = {
@@ -348,6 +384,12 @@ _EXPERIMENT: Final = {
     "treatment_requests": Meaning("Requests in the treatment so far", "requests"),
     "min_requests_per_arm": Meaning("Requests that each arm needs before it is decided", "requests"),
     "looks": Meaning("Interim analyses so far", "looks"),
+    "look_numbers": Meaning(
+        "Of each look, which of the planned times it was taken at, from 1; null before the first", "looks"
+    ),
+    "information": Meaning(
+        "What each look knew: as many requests as an equal comparison would; null before the first", "requests"
+    ),
     "look": Meaning("Which look it is, from 1", "looks"),
     "looks_planned": Meaning("Looks that the plan has in all", "looks"),
     "sample_ratio_p_value": Meaning("Probability of arms as unequal as these if requests were shared as planned"),
@@ -367,15 +409,27 @@ _EXPERIMENT: Final = {
 
 _FEEDBACK: Final = {
     "false_positive": Meaning("Whether the anomaly was none"),
-    "anomaly_id": Meaning("id of the anomaly; empty when node_id and timestamp name it"),
-    "AnomalyFeedback.node_id": Meaning("The anomaly's node; empty when anomaly_id names it"),
-    "AnomalyFeedback.timestamp": Meaning("The anomaly's event time, UTC; null when anomaly_id names it"),
+    "anomaly_id": Meaning("id or alert_id of the anomaly; empty when node_id and timestamp name it"),
+    "AnomalyFeedback.node_id": Meaning("The anomaly's node; empty when anomaly_id names it. Of maintenance: * is all"),
+    "AnomalyFeedback.timestamp": Meaning("The anomaly's event time, or when maintenance begins, UTC; null with an id"),
+    "AnomalyFeedback.anomaly_type": Meaning("The anomaly's type where no id says it; null counts as unknown"),
+    "undo": Meaning("Whether an earlier word on the same anomaly is taken back"),
+    "maintenance_until": Meaning("End of a maintenance window of the node, UTC; null for a word on one anomaly"),
+    "ThresholdChange.id": Meaning("Deterministic id, <feedback's origin>:system.threshold"),
+    "ThresholdChange.timestamp": Meaning("When the feedback was received, UTC"),
+    "ThresholdChange.anomaly_type": Meaning("The type whose threshold moved"),
+    "ThresholdChange.before": Meaning("Factor on the type's threshold before", "1"),
+    "ThresholdChange.after": Meaning("Factor on the type's threshold from now on", "1"),
+    "ThresholdChange.reason": Meaning("Which rule moved it, or why nothing did"),
+    "ThresholdChange.feedback": Meaning("What the feedback was on, as the operator named it"),
+    "true_positives": Meaning("Anomalies of the type that operators called real so far", "anomalies"),
+    "false_positives": Meaning("Anomalies of the type that operators called false so far", "anomalies"),
     "given_at": Meaning("When the feedback was given, UTC; null when unknown"),
     "operator": Meaning("Who gives the feedback; empty when unknown"),
     "comment": Meaning("Anything in words"),
 }
 
-_PLANNED: Final = _CAPACITY | _OPTIMIZER | _PERFORMANCE | _MODEL | _EXPERIMENT | _FEEDBACK
+_PLANNED: Final = _CAPACITY | _ROLLUP | _OPTIMIZER | _PERFORMANCE | _MODEL | _EXPERIMENT | _FEEDBACK
 
 _MEANINGS: Final[Mapping[str, Meaning]] = _IDENTITY | _TRANSFER | _DECISION | _NETWORK | _SYSTEM | _DRIFT | _PLANNED
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from schemas.error import Refusal
 from schemas.field import Bytes, Count, Identifier, OptionalIdentifier, TimestampMs
 
 ModelStage = Literal["candidate", "shadow", "challenger", "champion", "previous", "retired"]
@@ -90,3 +91,21 @@ class ModelAnnouncement(Struct, frozen=True, gc=False):
     held: bool = False
     announced_by: OptionalIdentifier = ""
     signature: str = ""
+
+
+class ModelRejection(Struct, frozen=True, gc=False):
+    """A version that a worker would not take; what ran before goes on.
+
+    signature: of the announcement; artifact: it is not in the store; hash, size: it is another;
+    format: it does not load; features: it takes others; golden: it answers its golden vectors otherwise;
+    answer: it fails on live input, or is not finite; slow: it takes too long.
+    """
+
+    id: Identifier
+    timestamp: TimestampMs
+    model_name: Identifier
+    model_version: Identifier
+    artifact_sha256: Sha256
+    reason: Refusal
+    message: str
+    worker: OptionalIdentifier = ""

@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from schemas.field import Amount, DurationMs, Identifier, Percent, Ratio, TimestampMs
+from schemas.field import Amount, Count, DurationMs, Identifier, OptionalIdentifier, Percent, Ratio, TimestampMs
 
 METRICS: Final = (
     "latency_mean",
@@ -42,6 +42,8 @@ ANOMALY_TYPES: Final[tuple[str, ...]] = get_args(AnomalyType)[:-1]
 """Checked in this order; what fits none is `unknown`."""
 
 Severity = Literal["low", "medium", "high", "critical"]
+AlertStatus = Literal["open", "update", "resolved"]
+MetricGroup = Literal["latency", "throughput", "errors", "resources", "dwcp", "all"]
 
 
 class SystemMetrics(Struct, frozen=True, gc=False):
@@ -71,7 +73,10 @@ class SystemMetrics(Struct, frozen=True, gc=False):
 
 
 class AnomalyScore(Struct, frozen=True, gc=False):
-    """How unusual one node's metrics are: a calibrated score and its threshold."""
+    """How unusual one node's metrics are: a calibrated score and its threshold.
+
+    An anomaly within a maintenance window is `suppressed`: scored, and not alerted.
+    """
 
     id: Identifier
     timestamp: TimestampMs
@@ -80,6 +85,7 @@ class AnomalyScore(Struct, frozen=True, gc=False):
     threshold: Ratio
     is_anomaly: bool
     detection_method: Identifier
+    suppressed: bool = False
 
 
 class BaselineComparison(Struct, frozen=True, gc=False):
@@ -93,7 +99,12 @@ class BaselineComparison(Struct, frozen=True, gc=False):
 
 
 class Anomaly(Struct, frozen=True, gc=False):
-    """One anomalous record of one node, with what pushed it there."""
+    """One moment of an alert on a node or a link: it opens, gets worse or lasts, and is resolved.
+
+    Anomalous records of one node and type are one alert until none came for five minutes.
+    Its records share `alert_id`; severity is the worst so far, all else is of the record that the id's
+    origin names. `peer_id` is the link's other end, empty for a node.
+    """
 
     id: Identifier
     timestamp: TimestampMs
@@ -107,3 +118,10 @@ class Anomaly(Struct, frozen=True, gc=False):
     metrics: dict[str, float]
     baseline_comparison: dict[str, BaselineComparison]
     recommended_actions: list[str]
+    status: AlertStatus = "open"
+    alert_id: OptionalIdentifier = ""
+    opened_at: TimestampMs | None = None
+    last_seen_at: TimestampMs | None = None
+    occurrences: Count = 1
+    metric_group: MetricGroup = "all"
+    peer_id: OptionalIdentifier = ""

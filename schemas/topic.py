@@ -15,12 +15,13 @@ from schemas.capacity import CapacityAlert, CapacityForecast, CapacityPlan
 from schemas.compression import CompressionTelemetry, OracleLabel, SelectorPrediction
 from schemas.drift import DriftAlert
 from schemas.experiment import ExperimentResult, ExperimentState
-from schemas.feedback import AnomalyFeedback
-from schemas.model import ModelAnnouncement
+from schemas.feedback import AnomalyFeedback, ThresholdChange
+from schemas.model import ModelAnnouncement, ModelRejection
 from schemas.network import Forecast, ForecastScore, NetworkFeatures, NetworkSample
 from schemas.optimizer import OptimizerRecommendation, OptimizerRequest, OptimizerRollout
 from schemas.performance import DegradationPrediction, PerformanceFeatures
 from schemas.raw import RawCompressionTelemetry, RawNetworkSample, RawSystemMetrics
+from schemas.rollup import SystemRollup
 from schemas.system import Anomaly, AnomalyScore, SystemMetrics
 
 _DAY_MS: Final = 86_400_000
@@ -83,7 +84,13 @@ NETWORK_SCORE: Final = Topic("network", "score", ForecastScore, "node_id:peer_id
 COMPRESSION_LABEL: Final = Topic("compression", "label", OracleLabel, "node_id:peer_id", 90 * _DAY_MS)
 COMPRESSION_PREDICTION: Final = Topic("compression", "prediction", SelectorPrediction, "node_id:peer_id")
 SYSTEM_SCORE: Final = Topic("system", "score", AnomalyScore, "node_id")
+SYSTEM_ROLLUP: Final = Topic("system", "rollup", SystemRollup, "node_id", 400 * _DAY_MS)
+"""Kept for over a year: capacity forecasts are made of it."""
+
 SYSTEM_ANOMALY: Final = Topic("system", "anomaly", Anomaly, "node_id", 90 * _DAY_MS)
+SYSTEM_THRESHOLD: Final = Topic("system", "threshold", ThresholdChange, "anomaly_type", 90 * _DAY_MS)
+"""What operators' feedback changed, and why: the audit of `SYSTEM_FEEDBACK`."""
+
 DRIFT_ALERT: Final = Topic("drift", "alert", DriftAlert, "node_id or node_id:peer_id", 90 * _DAY_MS)
 
 COMPRESSION_STATE: Final = Topic("compression", "state", None, "none", FOREVER)
@@ -95,7 +102,7 @@ LATE: Final = Topic("ingest", "late", None, "as received", 90 * _DAY_MS)
 REPLAYED: Final = Topic("ingest", "replayed", None, "the dead letter", FOREVER, partitions=1)
 """Which dead letters were sent back; `dwcp dead-letters replay` writes and reads it."""
 
-SYSTEM_FEEDBACK: Final = Topic("system", "feedback", AnomalyFeedback, "node_id where known, else any", 90 * _DAY_MS)
+SYSTEM_FEEDBACK: Final = Topic("system", "feedback", AnomalyFeedback, "any", 90 * _DAY_MS, partitions=1)
 PERFORMANCE_FEATURES: Final = Topic("performance", "features", PerformanceFeatures, "node_id", 90 * _DAY_MS)
 PERFORMANCE_PREDICTION: Final = Topic("performance", "prediction", DegradationPrediction, "node_id", 90 * _DAY_MS)
 CAPACITY_FORECAST: Final = Topic("capacity", "forecast", CapacityForecast, "scope", 90 * _DAY_MS)
@@ -110,8 +117,12 @@ MODEL_ANNOUNCEMENT: Final = Topic(
     "model", "announcement", ModelAnnouncement, "model_name:model_version", FOREVER, partitions=1, compacted=True
 )
 """Keyed by version: by name alone, compaction would drop the champion once a candidate is announced."""
+MODEL_REJECTION: Final = Topic("model", "rejection", ModelRejection, "model_name:model_version", 90 * _DAY_MS)
 
 INPUTS: Final = (COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW)
+SIDE: Final = (SYSTEM_FEEDBACK, MODEL_ANNOUNCEMENT)
+"""What concerns every partition of a keyed topic: handed to all of them, in one order, as controls."""
+
 KEYED: Final = (COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED)
 OUTPUTS: Final = (
     NETWORK_FEATURES,
@@ -123,15 +134,17 @@ OUTPUTS: Final = (
     SYSTEM_ANOMALY,
     DRIFT_ALERT,
 )
+OCCASIONAL: Final = (SYSTEM_THRESHOLD, SYSTEM_ROLLUP, MODEL_REJECTION)
+"""Outputs that an ordinary minute does not have."""
+
 REJECTS: Final = (DEAD_LETTER, LATE)
 STATES: Final = (COMPRESSION_STATE, NETWORK_STATE, SYSTEM_STATE)
 """Where workers keep snapshots of their states; they delete what a newer snapshot replaces."""
 
-IN_USE: Final = INPUTS + KEYED + OUTPUTS + STATES + REJECTS + (REPLAYED,)
+IN_USE: Final = INPUTS + SIDE + KEYED + OUTPUTS + OCCASIONAL + STATES + REJECTS + (REPLAYED,)
 """What the agents and commands of this version read or write."""
 
 PLANNED: Final = (
-    SYSTEM_FEEDBACK,
     PERFORMANCE_FEATURES,
     PERFORMANCE_PREDICTION,
     CAPACITY_FORECAST,
@@ -142,7 +155,6 @@ PLANNED: Final = (
     OPTIMIZER_ROLLOUT,
     EXPERIMENT_STATE,
     EXPERIMENT_RESULT,
-    MODEL_ANNOUNCEMENT,
 )
 """The contract of systems to come, agreed first so that others can build on it; nothing here reads or writes them."""
 

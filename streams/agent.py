@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeGuard
 
 from schemas.batch import Batch, Control, Result
 from schemas.topic import INPUTS, Topic
 from streams.metric import Gauges
+
+Load = Callable[[bytes], Any]
+"""Makes a verified model of an artifact's bytes; ModelError when it is none."""
 
 
 class State(Protocol):
@@ -29,6 +32,14 @@ class KeptState(State, Protocol):
 
     def control(self, control: Control) -> Result:
         """Take a control in, between two batches."""
+        ...
+
+    def use(self, shelf: Any) -> None:
+        """Take trained models from this shelf (`streams.shelf.Shelf`) from now on."""
+        ...
+
+    def wanted(self) -> list[str]:
+        """Hashes of the trained models that it asks."""
         ...
 
     def capture(self, *, whole: bool = False) -> list[bytes]:
@@ -59,13 +70,14 @@ def is_kept(state: State) -> TypeGuard[KeptState]:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What an agent reads, the step it applies, what it publishes, and where its state is kept."""
+    """What an agent reads, the step it applies, what it publishes, where its state is kept, which models it asks."""
 
     name: str
     source: Topic
     state: Callable[..., State]
     publishes: tuple[Topic, ...]
     keeps: Topic | None = None
+    models: Mapping[str, Load] = field(default_factory=dict)
 
     def warm(self) -> None:
         """Compile what the step needs, where the state knows how."""
@@ -81,6 +93,7 @@ def declare(
     state: Callable[..., State],
     publishes: tuple[Topic, ...],
     keeps: Topic | None = None,
+    models: Mapping[str, Load] | None = None,
 ) -> Agent:
     """An agent: one guarded loop with one state per partition of its source.
 
@@ -97,6 +110,8 @@ def declare(
     keeps
         Where snapshots of its state go; without it, a state is as good as none and begins
         afresh with every assignment.
+    models
+        Trained models that its state asks, by name, and what makes one of an artifact's bytes.
 
     Raises
     ------
@@ -107,7 +122,7 @@ def declare(
         raise TypeError(f"agent {name!r} cannot read {source.name}: it has no record type")
     if keeps is not None and not is_kept(state()):
         raise TypeError(f"agent {name!r} cannot keep its state: it has no capture and load")
-    return Agent(name, source, state, publishes, keeps)
+    return Agent(name, source, state, publishes, keeps, models or {})
 
 
 def with_units(agent: Agent, units: Mapping[str, str]) -> Agent:

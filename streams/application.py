@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import faust
+import msgspec
+from faust.auth import Credentials
 from faust.types import TP
 from yarl import URL
 
 from schemas.error import DwcpError, InfraError
-from schemas.topic import INPUTS, KEYED
+from schemas.header import CE_ID, CONTENT_TYPE, JSON, Headers
+from schemas.key import key_of
+from schemas.topic import INPUTS, KEYED, MODEL_REJECTION
 from streams.agent import Agent, agents_by_name, with_units
 from streams.changelog import Changelog, topic_ids
 from streams.chunk import ChunkSchema
 from streams.fatal import die
 from streams.metric import Metrics, StateGauges, TopicGauges
+from streams.model.store import ModelStore
 from streams.preflight import check_broker, check_port
 from streams.runner import Runner
+from streams.security import tls_context, web_tls_context
 from streams.settings import Settings
+from streams.shelf import Shelf
 from streams.stepper import Stepper
 from streams.store import StateStore
 from streams.topic import admin
@@ -30,6 +38,8 @@ from streams.web import add_pages
 from streams.wire import Wire
 
 _WATCH_S = 10.0
+_RETRY_S = 30.0
+_REPORT_S = 1.0
 _DEFAULT_LOG_LEVEL = Settings.from_environment({}).log_level
 
 
@@ -54,8 +64,11 @@ class Application(faust.App):
         self.metrics = Metrics()
         self.stores: dict[str, StateStore] = {}
         self.wire = Wire(settings)
+        loaders = {name: load for agent in agents for name, load in agent.models.items()}
+        store, name = ModelStore(settings.model_store), settings.instance_id or socket.gethostname()
+        self.shelf = Shelf(store, settings.model_key, loaders, self.metrics, name)
         self._steppers = {
-            agent.name: Stepper(agent, settings.name_of(agent.source), self.wire.codec(agent.source))
+            agent.name: Stepper(agent, settings.name_of(agent.source), self.wire.codec(agent.source), self.shelf)
             for agent in agents
         }
         super().__init__(settings.app_id, **_faust_settings(settings))
@@ -63,6 +76,8 @@ class Application(faust.App):
             self._add(agent)
         self.timer(min(_WATCH_S, settings.stall_timeout_s / 4))(self._watch)
         self.timer(settings.snapshot_interval_s)(self._capture)
+        self.timer(_RETRY_S)(self._retry)
+        self.timer(_REPORT_S)(self._report)
         self._collect()
         add_pages(self)
 
@@ -121,6 +136,17 @@ class Application(faust.App):
 
     async def _capture(self) -> None:
         self.capture()
+
+    async def _retry(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.shelf.retry)
+
+    async def _report(self) -> None:
+        """Publish which announced models were refused here."""
+        refused = self.shelf.take_rejections()
+        keys = [key_of(one.model_name, one.model_version) for one in refused]
+        values = [msgspec.json.encode(one) for one in refused]
+        headers: list[Headers] = [[(CONTENT_TYPE, JSON), (CE_ID, one.id.encode())] for one in refused]
+        await self.producer.publish(self.settings.name_of(MODEL_REJECTION), keys, values, headers)
 
     async def _watch(self) -> None:
         """End the process when nothing is committed any more: a consumer can die without a word."""
@@ -215,11 +241,25 @@ def fail(error: DwcpError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def _credentials(settings: Settings) -> Credentials | None:
+    protocol = settings.kafka_security_protocol
+    context = tls_context(settings) if protocol.endswith("ssl") else None
+    if protocol.startswith("sasl"):
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password,
+            mechanism=settings.kafka_sasl_mechanism.upper(),
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
 def _faust_settings(settings: Settings) -> dict[str, Any]:
     return {
         # Faust lets its own environment variables win over arguments; ours are the only ones.
         "env": {},
         "broker": [URL(f"dwcp://{address}") for address in settings.brokers],
+        "broker_credentials": _credentials(settings),
         "Worker": Worker,
         "autodiscover": False,
         "topic_allow_declare": False,
@@ -238,6 +278,9 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "web_bind": settings.web_host,
         "web_host": settings.web_host,
         "web_port": settings.web_port,
+        "web_ssl_context": web_tls_context(settings),
         "web_tables_enabled": False,
+        "web_router_enabled": False,
+        "web_graph_enabled": False,
         "web_stats_enabled": False,
     }

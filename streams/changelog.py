@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from schemas.error import InfraError, StateError
 from schemas.topic import INPUTS
 from streams.agent import is_kept
+from streams.security import client_config
 from streams.settings import Settings
 from streams.snapshot import Chain, Content, Id, SnapshotLog
 from streams.stepper import Held, Stepper
@@ -133,8 +134,8 @@ class Changelog:
 
     def _consumer(self) -> Consumer:
         return Consumer(
-            {
-                "bootstrap.servers": self._settings.bootstrap,
+            client_config(self._settings)
+            | {
                 "group.id": f"{self._settings.app_id}-restore",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -174,10 +175,13 @@ class Changelog:
             held.next_offset = max(0, limit - self._settings.rebuild_records)
         else:
             _load(held, chain)
+            self._stepper.provide(held)
             found.id, found.base_bytes, found.delta_bytes = chain.label.id, chain.base_bytes, chain.delta_bytes
         first = held.next_offset or 0
         for records in _chunks(consumer, self._source, partition, first, limit):
-            step(held, self._stepper.admit(held, records, self._stepper.decode(records, partition)))
+            work = self._stepper.decode(records, partition)
+            self._stepper.prepare(work)
+            step(held, self._stepper.admit(held, records, work))
             found.replayed += len(records)
         held.next_offset = limit
         return found

@@ -1,8 +1,9 @@
 """What travels beside a value: ids, keys and headers of outputs and of rejects.
 
 The id of an output is `<origin>:<kind>`, with `:<k>` for the k-th further record of
-the same input and topic, or with a suffix after a dot where the output gives one. It is the same on every replay, so consumers can drop
-repeats by it. Headers are the CloudEvents 1.0 Kafka binding in binary mode.
+the same input and topic, or with a suffix after a dot where the output gives one. It is
+the same on every replay, so consumers can drop repeats by it. Headers are the
+CloudEvents 1.0 Kafka binding in binary mode.
 """
 
 from __future__ import annotations

@@ -83,6 +83,16 @@ class Metrics:
             registry=r,
         )
 
+        self.model_load_seconds = Histogram(
+            "dwcp_model_load_seconds",
+            "Time to fetch and verify a model",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            registry=r,
+        )
+        self.model_rejections = Counter(
+            "dwcp_model_rejections", "Announced models that did not verify", ["reason"], registry=r
+        )
+
     def render(self) -> bytes:
         """Everything in the text format."""
         return generate_latest(self.registry)

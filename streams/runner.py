@@ -130,6 +130,8 @@ class Runner:
         records = chunk.records
         work = self._stepper.decode(records, chunk.tp.partition)
         held = await self.store.at(chunk.tp.partition, chunk.span.first)
+        if work.controls:
+            await asyncio.get_running_loop().run_in_executor(None, self._stepper.prepare, work)
         try:
             work = self._stepper.admit(held, records, work)
             started = perf_counter()

@@ -23,6 +23,7 @@ from schemas.codec import Codec, codec_of
 from schemas.error import DwcpError, InfraError, StepFailed
 from schemas.topic import INPUTS
 from streams.agent import Agent, State, is_kept
+from streams.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 
@@ -110,18 +111,36 @@ class Stepper:
         Name of the topic it reads, on the broker.
     codec
         Of that topic; by default one that knows no schema registry.
+    shelf
+        Where its state finds trained models; by default there are none.
     """
 
-    def __init__(self, agent: Agent, source: str, codec: Codec[Any] | None = None) -> None:
+    def __init__(self, agent: Agent, source: str, codec: Codec[Any] | None = None, shelf: Shelf | None = None) -> None:
         assert agent.source.record is not None
         self.agent = agent
         self._source = source
         self._codec = codec or codec_of(agent.source.record)
         self._is_raw = agent.source in INPUTS
+        self._shelf = shelf
 
     def start(self) -> Held:
         """The state of a partition that has seen nothing."""
-        return Held(self.agent.state())
+        state = self.agent.state()
+        if self._shelf is not None and is_kept(state):
+            state.use(self._shelf)
+        return Held(state)
+
+    def prepare(self, work: Work) -> None:
+        """Fetch the trained models that controls announce, so that the step finds them; it may take a while."""
+        if self._shelf is not None:
+            for placed in work.controls:
+                self._shelf.take(placed.control)
+
+    def provide(self, held: Held) -> None:
+        """Fetch the trained models that a restored state asks; it may take a while."""
+        if self._shelf is not None and is_kept(held.state):
+            for sha256 in held.state.wanted():
+                self._shelf.fetch(sha256)
 
     def decode(self, records: Sequence[Any], partition: int) -> Work:
         """Columns of one partition's records, objects with `key, value, offset, timestamp, headers`."""

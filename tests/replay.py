@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents import compression, ingest, network, system
+from agents import compression, ingest, network, side, system
 from schemas.topic import INPUTS, KEYED, OUTPUTS, REJECTS, Topic
 from streams.embedded import EmbeddedBroker
 from streams.recording.file import read_recording
@@ -29,7 +29,7 @@ from streams.sink import KafkaSink
 from tests.e2e.harness import QUICK, Worker
 
 RECORDINGS = Path(__file__).parent / "recordings"
-AGENTS = (*ingest.agents, network.agent, compression.agent, system.agent)
+AGENTS = (*ingest.agents, *side.agents, network.agent, compression.agent, system.agent)
 
 
 def recording(name: str) -> Path:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from agents import compression, ingest, network, system
 from schemas.header import CE_ID, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC, ORIGIN
-from schemas.topic import DEAD_LETTER, INPUTS, KEYED, LATE, OUTPUTS, Topic
+from schemas.topic import DEAD_LETTER, INPUTS, KEYED, LATE, OCCASIONAL, OUTPUTS, Topic
 from streams.agent import Agent
 from streams.changelog import Changelog, Record
 from streams.envelope import Envelope
@@ -57,7 +57,7 @@ def read_logs(settings: Settings) -> Logs:
     """Read every topic to its present end."""
     logs = Logs()
     consumer = Consumer({"bootstrap.servers": settings.bootstrap, "group.id": settings.app_id, "log_level": 0})
-    for topic in (*INPUTS, *KEYED, *OUTPUTS, DEAD_LETTER, LATE):
+    for topic in (*INPUTS, *KEYED, *OUTPUTS, *OCCASIONAL, DEAD_LETTER, LATE):
         logs.records[topic] = read_partitions(settings, topic)
         if topic in INPUTS + KEYED:
             name = settings.name_of(topic)
@@ -214,6 +214,8 @@ def _keys_keep_their_order(logs: Logs, topic: Topic) -> None:
     home: dict[bytes | None, int] = {}
     seen: set[bytes] = set()
     for p, record in logs.of(topic):
+        if record.key is None:
+            continue  # a control, which every partition has
         origin = _header(record, ORIGIN)
         assert home.setdefault(record.key, p) == p, f"{record.key!r} is on two partitions"
         if origin in seen:

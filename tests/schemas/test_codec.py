@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import Codec, codec_of
+from schemas.feedback import AnomalyFeedback
 from schemas.network import NetworkSample
 from schemas.topic import TOPICS
 
@@ -113,3 +114,11 @@ def test_encoding_names_the_missing_column() -> None:
 @pytest.mark.parametrize("topic", [t for t in TOPICS if t.record], ids=lambda t: t.name)
 def test_every_topic_has_a_codec_for_its_record(topic: object) -> None:
     assert codec_of(topic.record).fields  # type: ignore[attr-defined]
+
+
+def test_fields_with_a_default_may_be_left_out() -> None:
+    codec = codec_of(AnomalyFeedback)
+    written = codec.encode({"false_positive": np.array([True, False]), "node_id": ["n", "m"]})
+    assert codec.decode(written)[0] == [AnomalyFeedback(True, node_id="n"), AnomalyFeedback(False, node_id="m")]
+    with pytest.raises(KeyError, match="false_positive"):
+        codec.encode({"node_id": ["n"]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.error import InfraError
-from schemas.topic import IN_USE, MODEL_ANNOUNCEMENT, PLANNED, SYSTEM_ANOMALY, Topic
+from schemas.topic import IN_USE, PLANNED, SYSTEM_ANOMALY, Topic
 from streams.embedded import EmbeddedBroker
 from streams.preflight import check_broker
 from streams.settings import Settings, variable_of
@@ -26,4 +26,4 @@ def test_what_is_in_use_may_not() -> None:
     with EmbeddedBroker() as broker:
         message = f"1 of {len(IN_USE)} topics are missing .*missing.system.anomaly.*dwcp topics apply"
         with pytest.raises(InfraError, match=message):
-            check_broker(settings_without(broker, SYSTEM_ANOMALY, MODEL_ANNOUNCEMENT))
+            check_broker(settings_without(broker, SYSTEM_ANOMALY, PLANNED[0]))

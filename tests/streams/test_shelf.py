@@ -1,0 +1,150 @@
+"""What a worker takes of what is announced: only what is in the store, signed, whole and proven."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from offline.training.artifact import seal
+from online_models.onnx_model import OnnxModel
+from online_models.served import KIND, Served
+from schemas.batch import Control
+from schemas.model import ModelAnnouncement
+from streams.metric import Metrics
+from streams.model.signature import sign
+from streams.model.store import ModelStore, path_of
+from streams.shelf import Shelf
+from tests.online_models.test_onnx_model import FEATURES, GOLDEN, linear, manifest
+from tests.online_models.test_served import announcement
+
+ARTIFACT = seal(linear([2.0, 3.0], "Identity"), manifest(model_name="selector"), GOLDEN)
+LOADERS = {"selector": partial(OnnxModel, features=FEATURES)}
+
+
+class Bench:
+    """A store, a shelf, and a state that asks it."""
+
+    def __init__(self, directory: Path, key: str = "") -> None:
+        self.directory = directory
+        self.store = ModelStore(str(directory / "models"))
+        self.metrics = Metrics()
+        self.shelf = Shelf(self.store, key, LOADERS, self.metrics)
+        self.served = Served("selector")
+        self.served.use(self.shelf)
+
+    def put(self, content: bytes = ARTIFACT, **changes: Any) -> ModelAnnouncement:
+        stored = self.store.put(content)
+        said = {"artifact": path_of(stored.sha256), "artifact_bytes": stored.bytes} | changes
+        return announcement("v1", stored.sha256, said.pop("stage", "champion"), **said)
+
+    def announce(self, said: ModelAnnouncement) -> None:
+        control = Control(KIND, msgspec.json.encode(said), b"a/0/0", 0, 0)
+        self.shelf.take(control)
+        self.served.control(control)
+
+    def rejections(self, reason: str) -> float:
+        return self.metrics.registry.get_sample_value("dwcp_model_rejections_total", {"reason": reason}) or 0.0
+
+
+def test_an_announced_model_answers(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.announce(bench.put())
+    model = bench.served.get("champion")
+    assert model is not None
+    assert model.predict(np.ones((1, 2)))["score"].tolist() == [[5.0]]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"artifact": "../../etc/passwd"}, {"artifact_sha256": "c" * 64, "artifact": path_of("c" * 64)}]
+)
+def test_what_is_not_what_was_announced_replaces_nothing(tmp_path: Path, changes: dict) -> None:
+    bench = Bench(tmp_path)
+    good = bench.put()
+    bench.announce(good)
+    bench.announce(msgspec.structs.replace(good, model_version="v2", **changes))
+    assert bench.served.version("champion") == "v1"
+
+
+@pytest.mark.parametrize("changes", [{"artifact": "../../etc/passwd"}, {"artifact_bytes": 7}])
+def test_an_artifact_is_read_from_its_place_alone(tmp_path: Path, changes: dict) -> None:
+    bench = Bench(tmp_path)
+    bench.announce(bench.put(**changes))
+    assert bench.served.get("champion") is None
+    assert bench.rejections("ModelRejected") == 1.0
+
+
+def test_damaged_bytes_are_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    said = bench.put()
+    path = tmp_path / "models" / path_of(said.artifact_sha256)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    bench.announce(said)
+    bench.announce(said)
+    assert bench.served.get("champion") is None
+    assert bench.rejections("ModelRejected") == 1.0, "said once"
+
+
+def test_other_features_are_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    other = manifest(model_name="selector", feature_names=["one", "two"])
+    bench.announce(bench.put(seal(linear([2.0, 3.0], "Identity"), other, GOLDEN)))
+    assert bench.rejections("FeatureMismatch") == 1.0
+    (said,) = bench.shelf.take_rejections()
+    assert (said.model_version, said.reason) == ("v1", "features")
+    assert "ours is 'bandwidth'" in said.message
+    assert bench.shelf.take_rejections() == []
+
+
+@pytest.mark.parametrize(("signed_with", "taken"), [("", False), ("another key, long enough", False), ("k" * 20, True)])
+def test_with_a_key_only_what_is_signed_with_it_is_taken(tmp_path: Path, signed_with: str, taken: bool) -> None:
+    bench = Bench(tmp_path, key="k" * 20)
+    bench.announce(sign(bench.put(), signed_with))
+    assert (bench.served.get("champion") is not None) is taken
+
+
+@pytest.mark.parametrize("stage", ["champion", "retired"])
+def test_what_is_not_signed_changes_nothing_though_its_model_is_known(tmp_path: Path, stage: str) -> None:
+    bench = Bench(tmp_path, key="k" * 20)
+    good = bench.put()
+    bench.announce(sign(good, "k" * 20))
+    bench.announce(msgspec.structs.replace(good, model_version="v1" if stage == "retired" else "v2", stage=stage))
+    assert bench.served.version("champion") == "v1"
+
+
+@pytest.mark.parametrize("stage", ["candidate", "previous", "retired"])
+def test_what_is_not_for_use_is_not_fetched(tmp_path: Path, stage: str) -> None:
+    bench = Bench(tmp_path)
+    said = bench.put(stage=stage)
+    bench.announce(said)
+    assert bench.shelf.get(said.artifact_sha256) is None
+
+
+def test_a_restored_state_gets_its_model_by_hash(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.announce(bench.put())
+    restored, elsewhere = Served("selector"), Shelf(bench.store, "", LOADERS, Metrics())
+    restored.use(elsewhere)
+    restored.memory[...] = bench.served.memory
+    assert restored.get("champion") is None
+    for sha256 in restored.wanted():
+        elsewhere.fetch(sha256)
+    assert restored.get("champion") is not None
+
+
+def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    said = bench.put()
+    folder = tmp_path / "models" / said.artifact_sha256[:2]
+    folder.rename(tmp_path / "away")
+    folder.write_text("a file where a folder should be")
+    bench.announce(said)
+    assert bench.served.get("champion") is None
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    bench.shelf.retry()
+    assert bench.shelf.get(said.artifact_sha256) is not None
