@@ -1,0 +1,68 @@
+"""Possible futures of a resource, and from them by when a level is reached."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.capacity.blend import OTHER_SIDE, Outlook
+
+PATHS: Final = 400
+_EVEN: Final = 0.5
+
+
+def simulate(outlook: Outlook, seed: int = 1) -> NDArray[np.float64]:
+    """Futures with the errors that past forecasts made, `[path, step]`.
+
+    A path is the forecast plus the block means of one past origin's errors, as they went or mirrored, plus for
+    each block how the steps of some past block were off; outliers are left out. Errors of a horizon that was never
+    seen whole go on from the last block seen. Block means are wider where few horizons fit into the past, as the
+    intervals are.
+    """
+    rng = np.random.default_rng(seed)
+    level, inner = _parts(outlook.residual)
+    origin = rng.integers(0, len(level), PATHS)
+    sign = np.where(rng.random(PATHS) < 0.5, outlook.wider, -OTHER_SIDE * outlook.wider)[:, None]
+    horizon, step = outlook.predicted.shape
+    error = (sign * level[origin])[:, :, None] + inner[rng.integers(0, len(inner), (PATHS, horizon))]
+    return (outlook.predicted + error).reshape(PATHS, horizon * step)
+
+
+def _parts(residual: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Errors as block means `[origin, block]` and what is left of each known block `[k, step]`."""
+    known = np.any(np.isfinite(residual), axis=2)
+    kept = known.sum(axis=1) >= min(int(known.sum(axis=1).max()), max(1, known.shape[1] // 2))
+    mean = np.nansum(residual, axis=2) / np.maximum(np.isfinite(residual).sum(axis=2), 1)
+    level = mean[kept]
+    for row, there in zip(level, known[kept], strict=True):
+        last = int(np.flatnonzero(there)[-1])
+        recent = row[max(0, last - 6) : last + 1].mean()
+        row[last + 1 :] = recent * np.sqrt(np.arange(last + 2, len(row) + 1) / (last + 1))
+    inner = (residual - mean[:, :, None])[known]
+    return level, np.nan_to_num(inner)
+
+
+def reached_by(paths: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Share of the paths that have reached a level by each step, `[step]`; never decreases.
+
+    >>> reached_by(np.array([[1.0, 3.0, 1.0], [1.0, 1.0, 1.0]]), 2.0).tolist()
+    [0.0, 0.5, 0.5]
+    """
+    found: NDArray[np.float64] = np.logical_or.accumulate(paths >= level, axis=1).mean(axis=0)
+    return found
+
+
+def first_reached(predicted: NDArray[np.float64], chance: NDArray[np.float64], level: float) -> int | None:
+    """The step at which a forecast reaches a level, or is as likely as not to have reached it; None for never.
+
+    The mean alone is late: what is noisy reaches a level before its mean does.
+
+    Parameters
+    ----------
+    predicted, chance
+        `[step]`; the chance as `reached_by` has it.
+    """
+    found = np.flatnonzero((predicted >= level) | (chance >= _EVEN))
+    return int(found[0]) if len(found) else None
