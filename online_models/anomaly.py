@@ -27,6 +27,37 @@ HARM: Final = np.array(
 )
 """Sign of the deviation that hurts, by metric; 0 where both do."""
 
+GROUPS: Final = {
+    "latency_spike": "latency",
+    "throughput_drop": "throughput",
+    "error_burst": "errors",
+    "resource_exhaustion": "resources",
+    "compression_failure": "dwcp",
+    "prediction_error": "dwcp",
+    "consensus_delay": "dwcp",
+    "unknown": "all",
+}
+"""The group of metrics that each type is about."""
+
+UNKNOWN: Final = len(TYPES) - 1
+
+_TYPE_OF_METRIC: Final = {
+    "latency_mean": "latency_spike",
+    "latency_std": "latency_spike",
+    "latency_p95": "latency_spike",
+    "latency_p99": "latency_spike",
+    "throughput_mean": "throughput_drop",
+    "error_rate": "error_burst",
+    "error_count": "error_burst",
+    "cpu_usage": "resource_exhaustion",
+    "memory_usage": "resource_exhaustion",
+    "compression_ratio": "compression_failure",
+    "prediction_accuracy": "prediction_error",
+    "consensus_time": "consensus_delay",
+}
+TYPE_OF_METRIC: Final = np.array([TYPES.index(_TYPE_OF_METRIC.get(name, "unknown")) for name in METRICS])
+"""Type that each metric speaks for, by its place in `TYPES`."""
+
 ACTIONS: Final = {
     "latency_spike": ("check link queueing and retransmissions", "move latency-critical transfers to another path"),
     "throughput_drop": ("compare with the link's forecast", "reduce AMST streams if loss has risen"),

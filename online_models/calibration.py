@@ -15,8 +15,8 @@ from typing import Any, Final
 from numba import njit
 from numpy.typing import NDArray
 
-FALSE_ALARMS_PER_NODE_DAY: Final = 0.5
-"""Budget of each method."""
+FALSE_ALARMS_PER_NODE_DAY: Final = 1.0
+"""Budget of all methods together, unless a state is told another."""
 
 START: Final = 4.5
 RANGE: Final = (3.0, 9.0)
@@ -37,7 +37,9 @@ _LONGEST_STEP_MS: Final = 60_000.0
 
 
 @njit(cache=True)
-def calibrate(threshold: NDArray[Any], method: int, statistic: float, node: Any, elapsed_ms: float) -> None:
+def calibrate(
+    threshold: NDArray[Any], method: int, statistic: float, node: Any, elapsed_ms: float, alarms_per_day: float
+) -> None:
     """Move one method's threshold after one record.
 
     Parameters
@@ -52,8 +54,10 @@ def calibrate(threshold: NDArray[Any], method: int, statistic: float, node: Any,
         A record with the fields of `EXCURSION`; updated.
     elapsed_ms
         Since the node's previous record.
+    alarms_per_day
+        The method's budget per node.
     """
-    rate = FALSE_ALARMS_PER_NODE_DAY * min(elapsed_ms, _LONGEST_STEP_MS) / _DAY_MS
+    rate = alarms_per_day * min(elapsed_ms, _LONGEST_STEP_MS) / _DAY_MS
     blip = 0.0
     if statistic > threshold[method]:
         node.length[method] = min(node.length[method] + 1, _BLIP + 1)

@@ -158,5 +158,6 @@ def alerts(batch: Batch, shifts: Iterable[Shift]) -> Output | None:
         "threshold": [shift.threshold for shift in found],
         "window": [shift.window for shift in found],
         "reference_version": [shift.monitor.version for shift in found],
+        "level": ["alert"] * len(found),
     }
     return Output(row, columns)

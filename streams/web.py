@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streams.feedback_page import add_feedback_page
+
 if TYPE_CHECKING:
     from streams.application import Application
 
@@ -11,7 +13,8 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def add_pages(app: Application) -> None:
-    """`/metrics`, `/health/live` and `/health/ready`."""
+    """`/metrics`, `/health/live`, `/health/ready`, and what operators send."""
+    add_feedback_page(app)
 
     @app.page("/metrics", name="metrics")
     async def metrics(self: Any, request: Any) -> Any:

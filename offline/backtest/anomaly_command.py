@@ -21,7 +21,9 @@ from offline.backtest.anomaly import (
     random_quality_of,
     watch,
 )
+from offline.backtest.fault_command import report_faults, show_faults
 from offline.series import Series, read_series
+from online_models.calibration import FALSE_ALARMS_PER_NODE_DAY
 from online_models.detector import ALARMS_PER_DAY
 from schemas.error import ConfigError, InfraError
 
@@ -53,24 +55,28 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @click.command(epilog="How it works is described at the top of online_models/detector.py.")
-@click.option("--csv", "path", required=True, type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--csv", "path", type=click.Path(dir_okay=False, path_type=Path),
               help="A file with a header, a time column and metrics.")  # fmt: skip
+@click.option("--recording", type=click.Path(dir_okay=False, path_type=Path),
+              help="Instead of a CSV file: a recording of nodes' metrics, for the worker's own detector.")  # fmt: skip
+@click.option("--truth", type=click.Path(dir_okay=False, path_type=Path),
+              help="The faults in the recording, as `dwcp simulate --truth` writes them.")  # fmt: skip
 @click.option("--time", help="The time column. Default: one called timestamp, time, date or the like, else the first.")
 @click.option("--value", "values", multiple=True, help="A metric; may be repeated. Default: every column of numbers.")
 @click.option("--label", help="The column with 1 for anomalous samples, for scoring only. Default: one called label.")
 @click.option("--train-fraction", default=0.15, show_default=True, type=click.FloatRange(0, 1),
               help="Share of the rows after which the threshold is frozen.")  # fmt: skip
-@click.option("--alarms-per-day", default=ALARMS_PER_DAY, show_default=True,
-              type=click.FloatRange(0, 1000, min_open=True),
-              help="Budget of false alarms per day.")  # fmt: skip
+@click.option("--alarms-per-day", type=click.FloatRange(0, 1000, min_open=True),
+              help=f"Budget of false alarms per day. Default: {ALARMS_PER_DAY} a series, "
+                   f"{FALSE_ALARMS_PER_NODE_DAY} a node.")  # fmt: skip
 @click.option("--scores", type=click.Path(dir_okay=False, path_type=Path),
               help="Write timestamp,value,anomaly_score,is_alert of every row.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, with every alert.")
 def anomaly(
-    path: Path, time: str | None, values: tuple[str, ...], label: str | None, train_fraction: float,
-    alarms_per_day: float, scores: Path | None, as_json: bool,
+    path: Path | None, recording: Path | None, truth: Path | None, time: str | None, values: tuple[str, ...],
+    label: str | None, train_fraction: float, alarms_per_day: float | None, scores: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Find anomalies in a CSV file, in one pass, as the stream would.
+    """Find anomalies in a CSV file or a recording, in one pass, as the stream would.
 
     One configuration for every file: any period, any scale, one metric or many. Labels
     are never learned from. The threshold follows the scores over the training part, so
@@ -85,7 +91,30 @@ def anomaly(
     One metric:     dwcp backtest anomaly --csv rps.csv --label Label
     Many:           dwcp backtest anomaly --csv server.csv --json --scores scored.csv
     Fewer alarms:   dwcp backtest anomaly --csv rps.csv --alarms-per-day 0.1
+    The worker's:   dwcp simulate --only system --seconds 14400 --faults random --out a.jsonl.zst --truth a.truth
+                    dwcp backtest anomaly --recording a.jsonl.zst --truth a.truth
     """
+    if (path is None) == (recording is None) or (recording is None) != (truth is None):
+        raise click.UsageError("Say what to watch: --csv FILE, or --recording FILE with --truth FILE.")
+    if recording is not None and truth is not None:
+        faults = report_faults(recording, truth, alarms_per_day or FALSE_ALARMS_PER_NODE_DAY)
+        if as_json:
+            click.echo(msgspec.json.encode(faults).decode())
+        else:
+            show_faults(faults)
+        return
+    assert path is not None
+    report = _watch(path, time, values, label, train_fraction, alarms_per_day or ALARMS_PER_DAY, scores)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        _show(report)
+
+
+def _watch(
+    path: Path, time: str | None, values: tuple[str, ...], label: str | None, train_fraction: float,
+    alarms_per_day: float, scores: Path | None,
+) -> Report:  # fmt: skip
     wanted = [*values, label] if values and label else list(values)
     series = read_series(path, time, wanted)
     if label is not None and label not in series.columns:
@@ -98,10 +127,7 @@ def anomaly(
     report = _report(path, watched, label, alarms_per_day)
     if scores is not None:
         _write_scores(scores, watched)
-    if as_json:
-        click.echo(msgspec.json.encode(report).decode())
-    else:
-        _show(report)
+    return report
 
 
 def _report(path: Path, watched: Watched, label: str | None, alarms_per_day: float) -> Report:

@@ -57,6 +57,7 @@ class Announced(Struct):
     anomaly_type: str
     severity: str
     anomaly_score: float
+    status: str = "open"
 
 
 FAULT_GRACE_MS: Final = 60_000
@@ -64,12 +65,12 @@ FAULT_GRACE_MS: Final = 60_000
 
 
 def score_faults(truth: Iterable[Fault], announced: Iterable[Announced]) -> dict[str, int]:
-    """Injected node faults that were announced, and with the right type; announcements outside any fault.
+    """Injected node faults that were announced, and with the right type; alerts opened outside any fault.
 
     Faults of links are not counted: system metrics do not show them.
     """
     by_node: dict[str, list[Announced]] = {}
-    for anomaly in announced:
+    for anomaly in (a for a in announced if a.status != "resolved"):
         by_node.setdefault(anomaly.node_id, []).append(anomaly)
     faults = [f for f in truth if f.kind == "anomaly" and ":" not in f.entity]
     found = typed = 0
@@ -81,7 +82,7 @@ def score_faults(truth: Iterable[Fault], announced: Iterable[Announced]) -> dict
         explained |= {id(a) for a in within}
         found += bool(within)
         typed += any(a.anomaly_type == fault.type for a in within)
-    outside = sum(len(anomalies) for anomalies in by_node.values()) - len(explained)
+    outside = sum(a.status == "open" and id(a) not in explained for anomalies in by_node.values() for a in anomalies)
     return {"injected": len(faults), "found": found, "typed": typed, "outside": outside}
 
 

@@ -1,0 +1,60 @@
+"""Maintenance windows: times in which a node, or every node, is scored but not alerted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from online_models.slot import Key, row_dtype
+from schemas.feedback import EVERY_NODE
+from schemas.key import key_of
+
+WINDOWS: Final = 64
+"""Windows known at a time; a further one takes the place of the one that ends first."""
+
+WINDOW: Final = row_dtype(("node", "u8"), ("begin", "i8"), ("end", "i8"))
+"""`node` is a hash of its key, 0 for every node; a window without length is none."""
+
+
+class Maintenance:
+    """The windows, the same in every partition."""
+
+    def __init__(self) -> None:
+        self.windows = np.zeros(WINDOWS, WINDOW)
+
+    def announce(self, node_id: str, begin_ms: int, end_ms: int) -> None:
+        """Hush a node (`*`: every node) in `[begin_ms, end_ms)` of event time; the same one again changes nothing."""
+        self.cancel(node_id, begin_ms)
+        at = int(np.argmin(self.windows["end"]))
+        self.windows[at] = (_hash_of(node_id), begin_ms, end_ms)
+
+    def cancel(self, node_id: str, begin_ms: int) -> bool:
+        """Forget the window of a node that begins at a time; whether there was one."""
+        held = self.windows
+        same = (held["node"] == _hash_of(node_id)) & (held["begin"] == begin_ms) & (held["end"] > 0)
+        held[same] = np.zeros((), WINDOW)
+        return bool(same.any())
+
+    def hushed(self, keys: Sequence[Key], time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each record falls into a window of its node, `[n]`."""
+        found = np.zeros(len(keys), np.bool_)
+        known = self.windows[self.windows["end"] > 0]
+        if not len(known) or time_ms.min() >= known["end"].max() or time_ms.max() < known["begin"].min():
+            return found
+        nodes = np.array([_hash(key or b"") for key in keys], np.uint64)
+        for window in known:
+            within = (time_ms >= window["begin"]) & (time_ms < window["end"])
+            found |= within & ((window["node"] == 0) | (nodes == window["node"]))
+        return found
+
+
+def _hash_of(node_id: str) -> int:
+    return 0 if node_id == EVERY_NODE else _hash(key_of(node_id))
+
+
+def _hash(key: bytes) -> int:
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "little") or 1

@@ -1,0 +1,148 @@
+"""`dwcp backtest anomaly --recording`: the worker's detector against faults that are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from offline.backtest.anomaly_command import anomaly
+from offline.backtest.fault import three_sigma, watch_nodes
+from offline.backtest.fault_score import Fault, Said, read_truth, scatter, score_faults
+from offline.node_metric import read_partitions
+from offline.simulator.bank import Bank
+from offline.simulator.feed import record
+from offline.simulator.fleet import Fleet, FleetPlan
+from online_models.sample import system_batch
+from schemas.batch import Batch
+from schemas.error import ConfigError
+from streams.recording.sink import Recording
+
+
+@pytest.fixture(scope="module")
+def recorded(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two hours of 12 nodes with every type of fault, and the truth."""
+    folder = tmp_path_factory.mktemp("faults")
+    plan = FleetPlan(seed=7, seconds=7200, links=12, nodes=12, transfers=0, datasets=("system",), faults="random")
+    fleet = Fleet(plan, bank, {})
+    sink = Recording(folder / "a.jsonl.zst")
+    record(fleet, sink, lambda: False, lambda *_: None)
+    sink.close()
+    (folder / "a.truth").write_text("\n".join(json.dumps(_line(one)) for one in fleet.truth()))
+    return folder / "a.jsonl.zst", folder / "a.truth"
+
+
+def _line(truth: object) -> dict[str, object]:
+    return {name: getattr(truth, name) for name in ("kind", "type", "entity", "start_ms", "end_ms")}
+
+
+def run(*args: object) -> str:
+    result = CliRunner().invoke(anomaly, list(map(str, args)), standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def test_faults_are_found_and_typed_beside_a_rule_and_chance(recorded: tuple[Path, Path]) -> None:
+    recording, truth = recorded
+    report = json.loads(run("--recording", recording, "--truth", truth, "--json"))
+    found, rule, chance = (report[name] for name in ("detector", "three_sigma", "random"))
+    assert found["injected"] == len(read_truth(truth)) == sum(one["injected"] for one in found["types"].values())
+    assert found["found"] >= 0.9 * found["injected"]
+    assert found["typed"] >= 0.9 * found["injected"]
+    assert found["false_alarms_per_node_day"] < 0.2 * rule["false_alarms_per_node_day"]
+    assert chance["found"] < 0.5 * found["found"]
+    assert found["node_days"] == pytest.approx(1.0, rel=0.02)
+    assert found["median_delay_s"] < 60
+    assert sum(found["false_alarms_by_type"].values()) == found["false_alarms"]
+
+
+def test_a_person_gets_a_table(recorded: tuple[Path, Path]) -> None:
+    shown = run("--recording", recorded[0], "--truth", recorded[1], "--alarms-per-day", 0.1)
+    for part in ("resource_exhaustion", "in range", "3 deviations", "random", "budget 0.1"):
+        assert part in shown
+
+
+def test_a_smaller_budget_means_fewer_false_alarms(recorded: tuple[Path, Path]) -> None:
+    batches, faults = read_partitions(recorded[0]), read_truth(recorded[1])
+    few, many = (score_faults(faults, watch_nodes(batches, budget).said, batches) for budget in (0.001, 300.0))
+    assert few.false_alarms < many.false_alarms
+
+
+@pytest.mark.parametrize("args", [(), ("--csv", "a", "--recording", "b"), ("--recording", "b"), ("--truth", "b")])
+def test_one_kind_of_input_has_to_be_named(args: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError, match="--recording FILE with --truth FILE"):
+        run(*args)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json", '{"kind": "drift", "type": "x", "entity": "n", "start_ms": 0, "end_ms": 1}']
+)
+def test_a_truth_without_faults_of_nodes_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="--truth"):
+        read_truth(path)
+
+
+BATCH = system_batch(range(0, 1_000_000, 5000))
+FAULT = Fault("anomaly", "latency_spike", "a", 400_000, 500_000)
+
+
+def _score(said: list[Said], faults: tuple[Fault, ...] = (FAULT,), batch: Batch = BATCH):
+    return score_faults(faults, said, [batch])
+
+
+@pytest.mark.parametrize(
+    ("at", "node", "kind", "expected"),
+    [
+        (399_999, "a", "latency_spike", (0, 0, 1)),
+        (400_000, "a", "latency_spike", (1, 1, 0)),
+        (450_000, "a", "error_burst", (1, 0, 0)),
+        (560_000, "a", "latency_spike", (1, 1, 0)),
+        (560_001, "a", "latency_spike", (0, 0, 1)),
+        (450_000, "b", "latency_spike", (0, 0, 1)),
+    ],
+)
+def test_what_counts_as_found(at: int, node: str, kind: str, expected: tuple[int, int, int]) -> None:
+    score = _score([Said(node, at, kind, True)])
+    assert (score.found, score.typed, score.false_alarms) == expected
+
+
+def test_what_goes_on_may_find_but_is_no_further_alarm() -> None:
+    score = _score([Said("a", 100_000, "unknown", True), Said("a", 401_000, "latency_spike", False)])
+    assert (score.found, score.typed, score.alarms, score.false_alarms) == (1, 1, 1, 1)
+    assert score.median_delay_s == 1.0
+
+
+@pytest.mark.parametrize(("shift", "hidden"), [(0.0, 1), (-20.0, 1), (0.1, 0)])
+def test_faults_within_the_usual_range_are_counted(shift: float, hidden: int) -> None:
+    columns = dict(BATCH.columns)
+    during = (columns["timestamp"] >= FAULT.start_ms) & (columns["timestamp"] < FAULT.end_ms)
+    columns["latency_mean"] = columns["latency_mean"] + shift * during
+    batch = Batch(BATCH.topic, 0, columns, BATCH.key, BATCH.offset, BATCH.origin)
+    assert _score([], batch=batch).within_usual == hidden
+
+
+def test_chance_says_as_much_at_random() -> None:
+    said = [Said("a", 1000 * k, "unknown", True) for k in range(50)]
+    drawn = scatter(said, [BATCH], seed=1)
+    assert [one.type for one in drawn] == ["unknown"] * 50
+    assert len({one.time_ms for one in drawn}) > 20
+    assert {one.time_ms for one in drawn} <= set(BATCH.columns["timestamp"].tolist())
+
+
+def test_the_rule_of_three_deviations() -> None:
+    columns = dict(BATCH.columns)
+    rng = np.random.default_rng(1)
+    columns["latency_mean"] = columns["latency_mean"] + np.clip(rng.normal(size=len(BATCH)), -2, 2)
+    columns["latency_mean"][150:152] += 50.0
+    batch = Batch(BATCH.topic, 0, columns, BATCH.key, BATCH.offset, BATCH.origin)
+    assert three_sigma([batch]) == [
+        Said("a", 750_000, "latency_spike", True),
+        Said("a", 755_000, "latency_spike", False),
+    ]
