@@ -16,7 +16,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from online_models.climate import CLIMATE, climatology, count_bins, learn_climate, learn_profile, profile_at
+from online_models.climate import (
+    CLIMATE,
+    PROFILE_REACH,
+    climate_places,
+    climatology,
+    learn_climate,
+    learn_profile,
+    profile_at,
+    profile_places,
+)
 from online_models.network_feature import WINDOW, rolling_mean
 
 EXPERTS: Final = (
@@ -55,8 +64,11 @@ SHARED_REGRESSION: Final = 15
 LEVELS: Final = 5
 """Running means, from quick to steady."""
 
-FEATURES: Final = 11
-"""Of the regressions: intercept, and nine experts or differences of them against the level."""
+REGRESSORS: Final = (PERSISTENCE, MOVING_AVERAGE, QUICK, 4, 5, STEADY, HOLT, CLIMATOLOGY, SEASONAL, PROFILE)
+"""Experts whose differences to the level are the regressions' features."""
+
+FEATURES: Final = 1 + len(REGRESSORS)
+"""Of the regressions: an intercept comes first."""
 
 CLIP: Final = 10.0
 """Differences beyond ten spreads teach no more than ten."""
@@ -64,12 +76,12 @@ CLIP: Final = 10.0
 TRACK: Final = (
     ("level", "f8", (LEVELS, 4)),
     ("holt", "f8", (4,)),
-    ("trend", "f8", (4,)),
+    ("trend", "f4", (4,)),
     ("median", "f8", (4,)),
-    ("spread", "f8", (4,)),
-    ("wide", "f8", (4,)),
-    ("period", "f8"),
-    ("streak", "i4", (4,)),
+    ("spread", "f4", (4,)),
+    ("wide", "f4", (4,)),
+    ("period", "f4"),
+    ("streak", "i1", (4,)),
     *CLIMATE,
     ("window", "f8", (WINDOW, 4)),
 )
@@ -120,19 +132,20 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
     fair = 1.0 - math.exp(-elapsed / _MEDIAN)
     if count > 0:
         link.period += max(0.05, 1.0 / count) * (min(elapsed_ms, 4.0 * horizon_ms) - link.period)
-    rate, profile_rate = count_bins(link, elapsed_ms, timestamp_ms)
+    before_ms = timestamp_ms - int(elapsed_ms)
+    unusual = np.zeros(4)
     for m in range(4):
         value = x[m]
         link.window[count % WINDOW, m] = value
-        learn_climate(link, timestamp_ms, m, value, rate)
         if count == 0:
             link.median[m] = value
             link.holt[m] = value
             continue
         if _has_jumped(link, value, m):
             _restart(link, count, m)
-        unusual = (value - link.level[LEVELS - 1, m]) / scale_of(link, m)
-        learn_profile(link, timestamp_ms, m, unusual, profile_rate)
+        if count >= WINDOW:  # before, a spread says little
+            away = (value - link.level[LEVELS - 1, m]) / scale_of(link, m)
+            unusual[m] = min(max(away, -PROFILE_REACH), PROFILE_REACH)
         away = abs(value - link.level[_BASE, m])
         link.spread[m] += calm * (away - link.spread[m])
         link.wide[m] += broad * (away - link.wide[m])
@@ -143,6 +156,8 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
         ahead = before + link.trend[m] * elapsed
         link.holt[m] = ahead + holt * (value - ahead)
         link.trend[m] += steer * ((link.holt[m] - before) / elapsed - link.trend[m])
+    learn_profile(link, before_ms, timestamp_ms, unusual)
+    learn_climate(link, before_ms, timestamp_ms, x)
     for k in range(LEVELS):
         share = max(1.0 - math.exp(-elapsed / _MEMORY[k]), 1.0 / (count + 1.0))
         for m in range(4):
@@ -192,6 +207,9 @@ def breadth_of(link: Any, count: int, m: int) -> float:
 def write_experts(link: Any, count: int, target_ms: int, horizon_ms: int, out: NDArray[Any]) -> None:
     """Values of every expert but the regressions, `[16, 4]`, from the link's present state."""
     reach = _DAMPING * (1.0 - math.exp(-1.0 / _DAMPING))
+    now_ms = target_ms - horizon_ms
+    then, now = climate_places(link, target_ms, now_ms), climate_places(link, now_ms, now_ms)
+    profile_then, profile_now = profile_places(link, target_ms, now_ms), profile_places(link, now_ms, now_ms)
     for m in range(4):
         level = link.level[_BASE, m]
         last = link.window[(count - 1) % WINDOW, m]
@@ -201,32 +219,23 @@ def write_experts(link: Any, count: int, target_ms: int, horizon_ms: int, out: N
             out[QUICK + k, m] = link.level[k, m]
         out[HOLT, m] = link.holt[m] + link.trend[m] * reach
         out[MEDIAN, m] = link.median[m]
-        usual = climatology(link, target_ms, m, np.nan)
-        usual_now = climatology(link, target_ms - horizon_ms, m, np.nan)
+        usual = climatology(link, then, m)
+        usual_now = climatology(link, now, m)
         known = not (math.isnan(usual) or math.isnan(usual_now))
         out[CLIMATOLOGY, m] = usual if known else level
         out[SEASONAL, m] = level + usual - usual_now if known else level
         out[SEASONAL_PERSISTENCE, m] = last + usual - usual_now if known else last
-        change = scale_of(link, m) * (profile_at(link, target_ms, m) - profile_at(link, target_ms - horizon_ms, m))
+        change = scale_of(link, m) * (profile_at(link, profile_then, m) - profile_at(link, profile_now, m))
         out[PROFILE, m] = level if math.isnan(change) else level + change
         out[PROFILE_PERSISTENCE, m] = last if math.isnan(change) else last + change
 
 
 @njit(cache=True)
-def write_regressors(expert: NDArray[Any], scale: float, m: int, out: NDArray[Any]) -> None:
-    """Features `[11]` of the regressions for one target, from the other experts' values."""
-    level = expert[LEVEL, m]
+def write_regressors(value: NDArray[Any], out: NDArray[Any]) -> None:
+    """Features `[11]` of the regressions for one target, from the experts' differences to the level in spreads."""
     out[0] = 0.3
-    out[1] = _clip((expert[PERSISTENCE, m] - level) / scale)
-    out[2] = _clip((expert[MOVING_AVERAGE, m] - level) / scale)
-    out[3] = _clip((expert[QUICK, m] - level) / scale)
-    out[4] = _clip((expert[4, m] - level) / scale)
-    out[5] = _clip((expert[5, m] - level) / scale)
-    out[6] = _clip((expert[STEADY, m] - level) / scale)
-    out[7] = _clip((expert[HOLT, m] - level) / scale)
-    out[8] = _clip((expert[CLIMATOLOGY, m] - level) / scale)
-    out[9] = _clip((expert[SEASONAL, m] - level) / scale)
-    out[10] = _clip((expert[PROFILE, m] - level) / scale)
+    for k in range(FEATURES - 1):
+        out[1 + k] = _clip(value[REGRESSORS[k]])
 
 
 @njit(cache=True)

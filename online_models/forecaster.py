@@ -31,9 +31,17 @@ from online_models.expert import (
     write_regressors,
 )
 from online_models.interval import PRIOR_RADIUS, reach_above, reach_below, track
-from online_models.recursive import learn_linear, packed_size, predict_linear, start_regression
+from online_models.recursive import (
+    PRIOR_VARIANCE,
+    learn_along,
+    learn_linear,
+    packed_size,
+    predict_linear,
+    start_regression,
+)
+from online_models.short_float import AWAY_FROM_ZERO, TOWARDS_ZERO, rounded
 from online_models.slot import row_dtype
-from online_models.waiting import LESSONS, LOWER, PREDICTED, UPPER, VOTE_OF_EXPERTS, WAITING
+from online_models.waiting import LESSONS, STEP, VOTED, WAITING, said_of, side_of
 from schemas.network import TARGETS
 
 RECENT: Final = 20
@@ -44,8 +52,12 @@ _EXPERT_DISCOUNT: Final = 1.0 - 1.0 / 400.0
 _GUARD_DISCOUNT: Final = 1.0 - 1.0 / 200.0
 _TYPE_DISCOUNT: Final = 1.0 - 1.0 / 4000.0
 _SHRINKAGE: Final = 60.0
-_FORGETTING: Final = 1.0 - 1.0 / 800.0
-_TYPE_FORGETTING: Final = 1.0 - 1e-5
+_MEMORY: Final = 400.0
+"""Lessons that a link's own regression remembers; its covariance is its type's, scaled by the lessons of both."""
+
+_TYPE_MEMORY: Final = 1e5
+_TYPE_FORGETTING: Final = 1.0 - 1.0 / _TYPE_MEMORY
+_PRIOR: Final = 1.0 / PRIOR_VARIANCE
 _TYPE_PACE: Final = 0.2
 _N: Final = len(EXPERTS)
 _LOSS: Final = TARGETS.index("packet_loss")
@@ -55,10 +67,9 @@ BOUNDS: Final = np.array([[0.0, np.inf], [0.0, np.inf], [0.0, 1.0], [0.0, np.inf
 
 VOTE: Final = (
     *WAITING,
-    ("scored", "i8"),
-    ("taught", "i8"),
+    ("scored", "i4"),
+    ("taught", "i4"),
     ("weight", "f4", (4, FEATURES)),
-    ("covariance", "f4", (4, packed_size(FEATURES))),
     ("regret", "f4", (_N, 4)),
     ("square", "f4", (_N, 4)),
     ("guard_regret", "f4", (3, 4)),
@@ -79,6 +90,7 @@ MODEL: Final = row_dtype(
     ("radius", "f8", (4,)),
     ("lean", "f8", (4,)),
     ("scored", "i8"),
+    ("taught", "i8"),
 )
 """What the links of one type share; regrets in units of each link's scale."""
 
@@ -181,20 +193,23 @@ def forecast(
     for m in range(4):
         scale = scale_of(link, m)
         out.scale[m] = scale
-        write_regressors(expert, scale, m, x)
         level = expert[LEVEL, m]
+        for k in range(_N):
+            work[2, k] = (expert[k, m] - level) / scale
+        write_regressors(work[2], x)
         shared = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
         mine = min(max(predict_linear(link.weight[m], x), -CLIP), CLIP) if link.taught > 0 else shared
         expert[SHARED_REGRESSION, m] = _bounded(level + scale * shared, bounds, m)
         expert[OWN_REGRESSION, m] = _bounded(level + scale * mine, bounds, m)
         _vote(link, model, out, m, work)
-        value = _bounded(out.predicted[m], bounds, m)
+        last = expert[PERSISTENCE, m]
+        value = _bounded(last + rounded(out.predicted[m] - last, TOWARDS_ZERO), bounds, m)
         breadth = breadth_of(link, count, m)
         out.breadth[m] = breadth
         radius, lean = (link.radius[m], link.lean[m]) if link.scored > 0 else (model.radius[m], model.lean[m])
         out.predicted[m] = value
-        out.lower[m] = _bounded(value - breadth * reach_below(radius, lean), bounds, m)
-        out.upper[m] = _bounded(value + breadth * reach_above(radius, lean), bounds, m)
+        out.lower[m] = _bounded(value - rounded(breadth * reach_below(radius, lean), AWAY_FROM_ZERO), bounds, m)
+        out.upper[m] = _bounded(value + rounded(breadth * reach_above(radius, lean), AWAY_FROM_ZERO), bounds, m)
 
 
 @njit(cache=True)
@@ -206,21 +221,19 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[A
     Mean relative error of bandwidth and latency; against an actual 0 it is 1 or, when
     0 was predicted, 0.
     """
-    said = link.said[at]
     link.waiting[at] = False
     relative = 0.0
     for k in range(LESSONS):
         if k < link.lessons and link.lesson_at[k] == link.made_at[at]:
-            _learn_lesson(link, model, k, said, actual, work)
+            _learn_lesson(link, model, k, at, actual, work)
     for m in range(4):
-        error = abs(said[PREDICTED, m] - actual[m])
+        error = abs(said_of(link, at, m) - actual[m])
         if link.scored == 0:
             link.radius[m] = model.radius[m]
             link.lean[m] = model.lean[m]
-        rounded = np.float32(actual[m])
-        below, above = rounded < said[LOWER, m], rounded > said[UPPER, m]
-        track(link.radius, link.lean, m, below, above, link.scored, 1.0)
-        track(model.radius, model.lean, m, below, above, model.scored, _TYPE_PACE)
+        side = side_of(link, at, m, actual[m])
+        track(link.radius, link.lean, m, side < 0, side > 0, link.scored, 1.0)
+        track(model.radius, model.lean, m, side < 0, side > 0, model.scored, _TYPE_PACE)
         if m < 2 and error > 0.0:
             relative += 0.5 * (min(error / actual[m], 1e6) if actual[m] > 0.0 else 1.0)
     link.relative_error[link.scored % RECENT] = relative
@@ -230,30 +243,40 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[A
 
 
 @njit(cache=True)
-def _learn_lesson(link: Any, model: Any, at: int, said: NDArray[Any], actual: NDArray[Any], work: NDArray[Any]) -> None:
-    """Learn the experts' weights and both regressions from one forecast's experts."""
-    expert = link.lesson[at]
+def _learn_lesson(link: Any, model: Any, k: int, at: int, actual: NDArray[Any], work: NDArray[Any]) -> None:
+    """Learn the experts' weights and both regressions from lesson `k`, of the forecast at `at`.
+
+    All in the link's spreads against its level, as the lesson was kept.
+    """
+    lesson, value = link.lesson[k], work[2]
     x, gain = work[0, :FEATURES], work[1, :FEATURES]
+    ratio = (_PRIOR + min(model.taught, _TYPE_MEMORY)) / (_PRIOR + min(link.taught, _MEMORY))
     for m in range(4):
-        scale = link.lesson_scale[at, m]
-        error = abs(said[VOTE_OF_EXPERTS, m] - actual[m])
-        for k in range(_N):
-            less = _clip((error - abs(expert[k, m] - actual[m])) / scale)
-            learn_regret(link.regret, link.square, k, m, less, _EXPERT_DISCOUNT)
-            learn_regret(model.regret, model.square, k, m, less, _TYPE_DISCOUNT)
-        error = abs(said[PREDICTED, m] - actual[m])
-        for k in range(3):
-            less = _clip((error - abs(said[VOTE_OF_EXPERTS + k, m] - actual[m])) / scale)
-            learn_regret(link.guard_regret, link.guard_square, k, m, less, _GUARD_DISCOUNT)
-            learn_regret(model.guard_regret, model.guard_square, k, m, less, _TYPE_DISCOUNT)
+        level, scale = float(link.lesson_level[k, m]), float(link.lesson_scale[k, m])
+        truth = (float(np.float32(actual[m])) - level) / scale
+        for e in range(_N):
+            value[e] = STEP * lesson[e, m]
+        vote = value[VOTED]
+        value[VOTED] = 0.0
+        error = abs(vote - truth)
+        for e in range(_N):
+            less = _clip(error - abs(value[e] - truth))
+            learn_regret(link.regret, link.square, e, m, less, _EXPERT_DISCOUNT)
+            learn_regret(model.regret, model.square, e, m, less, _TYPE_DISCOUNT)
+        error = abs((said_of(link, at, m) - level) / scale - truth)
+        for e in range(3):
+            bar = vote if e == 0 else ((link.last[at, m] if e == 1 else link.average[at, m]) - level) / scale
+            less = _clip(error - abs(bar - truth))
+            learn_regret(link.guard_regret, link.guard_square, e, m, less, _GUARD_DISCOUNT)
+            learn_regret(model.guard_regret, model.guard_square, e, m, less, _TYPE_DISCOUNT)
         if link.taught == 0:
-            start_regression(link.covariance[m], FEATURES)
             link.weight[m] = model.weight[m]
-        write_regressors(expert, scale, m, x)
-        y = _clip((actual[m] - expert[LEVEL, m]) / scale)
-        learn_linear(link.weight[m], link.covariance[m], x, y, _FORGETTING, gain)
-        learn_linear(model.weight[m], model.covariance[m], x, y, _TYPE_FORGETTING, gain)
+        write_regressors(value, x)
+        residual = _clip(truth) - predict_linear(link.weight[m], x)
+        spread = learn_linear(model.weight[m], model.covariance[m], x, _clip(truth), _TYPE_FORGETTING, gain)
+        learn_along(link.weight[m], gain, spread, ratio, residual)
     link.taught += 1
+    model.taught += 1
 
 
 @njit(cache=True)

@@ -42,7 +42,7 @@ from online_models.network_record import (
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
 from online_models.slot import row_dtype
-from online_models.waiting import AVERAGE, LAST, LOWER, PENDING, PREDICTED, UPPER, due, remember
+from online_models.waiting import PENDING, PREDICTED, due, remember, said_of, side_of
 from schemas.batch import Batch, Output, Result
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
@@ -52,7 +52,7 @@ DRIFT_BLOCK: Final = 16
 """Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
 
 LINK: Final = row_dtype(
-    *TRACK, *VOTE, ("clock", "i8"), ("count", "i8"), ("streams", "i8"), ("buffer_bytes", "i8"), ("chunk_bytes", "i8")
+    *TRACK, *VOTE, ("clock", "i8"), ("count", "i4"), ("streams", "i2"), ("buffer_bytes", "i4"), ("chunk_bytes", "i4")
 )
 """One link's state."""
 
@@ -167,7 +167,9 @@ class NetworkState(PartitionState):
         n = float(len(links))
         each = np.arange(len(links))
         newest = links["window"][each, (links["count"] - 1) % WINDOW]
-        predicted = links["said"][each, (links["made"] - 1) % PENDING, PREDICTED]
+        newest_made = (links["made"] - 1) % PENDING
+        short = links["said"][each, newest_made, PREDICTED].astype(np.uint32) << 16
+        predicted = links["last"][each, newest_made] + short.view(np.float32)
         total = self._total[0]
         scored = float(total["scored"])
         found: dict[str, tuple[float, float | None]] = {
@@ -278,15 +280,13 @@ def take_sample(
     """
     at = due(link, timestamp_ms, horizon_ms)
     if at >= 0:
-        said = link.said[at]
         score.scored = True
         score.made_at = link.made_at[at]
         for m in range(4):
-            score.error[m] = abs(said[PREDICTED, m] - actual[m])
-            score.persistence_error[m] = abs(said[LAST, m] - actual[m])
-            score.moving_average_error[m] = abs(said[AVERAGE, m] - actual[m])
-            rounded = np.float32(actual[m])
-            score.covered[m] = said[LOWER, m] <= rounded <= said[UPPER, m]
+            score.error[m] = abs(said_of(link, at, m) - actual[m])
+            score.persistence_error[m] = abs(link.last[at, m] - actual[m])
+            score.moving_average_error[m] = abs(link.average[at, m] - actual[m])
+            score.covered[m] = side_of(link, at, m, actual[m]) == 0
         score.relative_error = settle(link, model, at, actual, work)
     observe(link, link.count, float(timestamp_ms - link.clock), actual, timestamp_ms, horizon_ms)
     link.count += 1

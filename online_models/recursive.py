@@ -39,7 +39,7 @@ def predict_linear(weight: NDArray[Any], x: NDArray[Any]) -> float:
 @njit(cache=True)
 def learn_linear(
     weight: NDArray[Any], covariance: NDArray[Any], x: NDArray[Any], y: float, forgetting: float, gain: NDArray[Any]
-) -> None:
+) -> float:
     """One update of recursive least squares (Haykin, Adaptive Filter Theory, 5th ed., table 10.1).
 
     Residuals beyond 0.7 (targets are in units of their own scale) weigh less, as in
@@ -55,7 +55,11 @@ def learn_linear(
     forgetting
         Discount per update, just below 1.
     gain
-        Work space `[d]`.
+        Work space `[d]`; holds covariance times x afterwards, before the update.
+
+    Returns
+    -------
+    x times covariance times x, before the update.
     """
     d = x.shape[0]
     residual = y - predict_linear(weight, x)
@@ -76,6 +80,24 @@ def learn_linear(
     if trace > _WINDUP * PRIOR_VARIANCE * d:  # unexcited directions must not wind up
         for k in range(at):
             covariance[k] *= _WINDUP * PRIOR_VARIANCE * d / trace
+    return float(spread)
+
+
+@njit(cache=True)
+def learn_along(weight: NDArray[Any], gain: NDArray[Any], spread: float, ratio: float, residual: float) -> None:
+    """One update of weights whose covariance is another regression's times `ratio` (LMS-Newton).
+
+    Parameters
+    ----------
+    gain, spread
+        As `learn_linear` left and returned them for the other regression, which met the same features.
+    residual
+        What was observed less what these weights predicted.
+    """
+    importance = 1.0 if abs(residual) <= _HUBER else _HUBER / abs(residual)
+    share = ratio / (1.0 / importance + ratio * spread) * residual
+    for i in range(weight.shape[0]):
+        weight[i] += share * gain[i]
 
 
 @njit(cache=True)

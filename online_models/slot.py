@@ -118,10 +118,10 @@ class SlotTable:
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget these keys; the others keep their order, not their slots."""
-        gone = set(keys)
-        kept = [(key, slot) for key, slot in self._slots.items() if key not in gone]
-        if len(kept) == len(self._slots):
+        gone = self._slots.keys() & keys
+        if not gone:
             return
+        kept = [(key, slot) for key, slot in self._slots.items() if key not in gone]
         slots = np.array([slot for _, slot in kept], np.intp)
         capacity = max(len(kept), 64)
         self._storage = _grown(self._storage[slots], capacity)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 from numba import njit
 
-from online_models.expert import EXPERTS, MOVING_AVERAGE, PERSISTENCE
+from online_models.expert import EXPERTS, LEVEL, MOVING_AVERAGE, PERSISTENCE
+from online_models.short_float import AWAY_FROM_ZERO, NEAREST, lengthen, shorten
 from schemas.network import HORIZON_MS
 
 TOLERANCE_MS: Final = 30_000
@@ -22,28 +24,38 @@ LESSONS: Final = 4
 """Of those, the ones that teach experts' weights and regressions: neighbours say nearly the same."""
 
 PREDICTED: Final = 0
-VOTE_OF_EXPERTS: Final = 1
-LAST: Final = 2
-AVERAGE: Final = 3
-LOWER: Final = 4
-UPPER: Final = 5
+BELOW: Final = 1
+ABOVE: Final = 2
+"""What is kept of each forecast in 16 bits: its difference to the sample it was made from, and how far its interval
+reaches. The bars beside it, that sample and the moving average, are kept in single precision."""
+
+VOTED: Final = LEVEL
+"""Where a lesson keeps the experts' vote: its differences are to the level, whose own is 0."""
+
+STEP: Final = 1.0 / 1024.0
+"""Unit of a lesson's values, in spreads; they reach to 32 spreads."""
 
 _LESSON_SHARES: Final = (0.25, 0.32, 0.32)
 """Least distances of lessons in turn, in horizons: uneven, so that they meet every phase of a cycle of minutes."""
 
 _N: Final = len(EXPERTS)
+_REACH: Final = 32_767.0
 
 WAITING: Final = (
     ("made_at", "i8", (PENDING,)),
-    ("said", "f4", (PENDING, 6, 4)),
+    ("last", "f4", (PENDING, 4)),
+    ("average", "f4", (PENDING, 4)),
+    ("said", "u2", (PENDING, 3, 4)),
     ("waiting", "u1", (PENDING,)),
-    ("made", "i8"),
+    ("made", "i4"),
     ("lesson_at", "i8", (LESSONS,)),
-    ("lesson", "f4", (LESSONS, _N, 4)),
+    ("lesson", "i2", (LESSONS, _N, 4)),
+    ("lesson_level", "f4", (LESSONS, 4)),
     ("lesson_scale", "f4", (LESSONS, 4)),
-    ("lessons", "i8"),
+    ("lessons", "i4"),
 )
-"""Fields of a link's state kept here: `said` holds the six rows named above, a lesson every expert's value."""
+"""Fields of a link's state kept here. `said` holds the three rows named above, a lesson every expert's difference to
+the level in steps."""
 
 
 @njit(cache=True)
@@ -57,12 +69,12 @@ def remember(link: Any, made: Any, horizon_ms: int) -> None:
     link.made_at[at] = made_at
     link.waiting[at] = True
     for m in range(4):
-        said[PREDICTED, m] = made.predicted[m]
-        said[VOTE_OF_EXPERTS, m] = made.vote[m]
-        said[LAST, m] = made.expert[PERSISTENCE, m]
-        said[AVERAGE, m] = made.expert[MOVING_AVERAGE, m]
-        said[LOWER, m] = made.lower[m]
-        said[UPPER, m] = made.upper[m]
+        last, value = made.expert[PERSISTENCE, m], made.predicted[m]
+        link.last[at, m] = last
+        link.average[at, m] = made.expert[MOVING_AVERAGE, m]
+        said[PREDICTED, m] = shorten(value - last, NEAREST)
+        said[BELOW, m] = shorten(value - made.lower[m], AWAY_FROM_ZERO)
+        said[ABOVE, m] = shorten(made.upper[m] - value, AWAY_FROM_ZERO)
     link.made += 1
     since = made_at - link.lesson_at[(link.lessons - 1) % LESSONS]
     if link.lessons > 0 and since < _LESSON_SHARES[link.lessons % 3] * horizon_ms:
@@ -70,9 +82,12 @@ def remember(link: Any, made: Any, horizon_ms: int) -> None:
     at = link.lessons % LESSONS
     link.lesson_at[at] = made_at
     for m in range(4):
-        link.lesson_scale[at, m] = made.scale[m]
+        level, scale = made.expert[LEVEL, m], made.scale[m]
+        link.lesson_level[at, m] = level
+        link.lesson_scale[at, m] = scale
         for k in range(_N):
-            link.lesson[at, k, m] = made.expert[k, m]
+            value = made.vote[m] if k == VOTED else made.expert[k, m]
+            link.lesson[at, k, m] = round(min(max((value - level) / scale / STEP, -_REACH), _REACH))
     link.lessons += 1
 
 
@@ -94,3 +109,18 @@ def due(link: Any, timestamp_ms: int, horizon_ms: int) -> int:
                 nearest = abs(away)
                 found = at
     return found
+
+
+@njit(cache=True)
+def said_of(link: Any, at: int, m: int) -> float:
+    """What a waiting forecast said of a target."""
+    return float(link.last[at, m] + lengthen(link.said[at, PREDICTED, m]))
+
+
+@njit(cache=True)
+def side_of(link: Any, at: int, m: int, actual: float) -> int:
+    """-1 when a sample lies below the interval it was forecast to lie in, 1 when above, else 0."""
+    away = float(np.float32(actual)) - said_of(link, at, m)
+    if -away > lengthen(link.said[at, BELOW, m]):
+        return -1
+    return 1 if away > lengthen(link.said[at, ABOVE, m]) else 0

@@ -85,7 +85,7 @@ def test_skill_does_not_depend_on_the_unit(kind: str, factor: float) -> None:
     one = backtest_column(kind, grid)
     other = backtest_column(kind, replace(grid, value=factor * grid.value))
     assert one.ratio is not None
-    assert other.ratio == pytest.approx(one.ratio, rel=1e-3)
+    assert other.ratio == pytest.approx(one.ratio, rel=3e-3)  # what waits is rounded to eight significant bits
     assert quality(other, "published").coverage == pytest.approx(quality(one, "published").coverage, abs=0.01)
 
 
