@@ -13,9 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from online_models.served import KIND
+from online_models.trial import KIND as EXPERIMENT
 from schemas.batch import Batch, Broadcast, Rejection, Result
 from schemas.codec import Codec, codec_of
 from schemas.error import RecordError, ValidationError
+from schemas.experiment import ExperimentState
 from schemas.feedback import AnomalyFeedback, check_feedback
 from schemas.model import ModelAnnouncement
 from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED, Topic
@@ -75,10 +77,18 @@ class Announcements(Forward):
 
     def target(self, record: ModelAnnouncement) -> Topic:
         """Where the model is asked."""
-        name = record.model_name
-        if name not in MODEL_TOPICS:
-            raise ValidationError("enum", f"no agent asks a model {name!r}: it is one of {', '.join(MODEL_TOPICS)}")
-        return MODEL_TOPICS[name]
+        return _asked(record.model_name)
+
+
+class Experiments(Forward):
+    """Where experiments stand, to the states whose models are on trial."""
+
+    record = ExperimentState
+    kind = EXPERIMENT
+
+    def target(self, record: ExperimentState) -> Topic:
+        """Where the model is asked."""
+        return _asked(record.model_name)
 
 
 class Feedback(Forward):
@@ -91,3 +101,9 @@ class Feedback(Forward):
         """Where anomalies are found."""
         check_feedback(record)
         return SYSTEM_KEYED
+
+
+def _asked(model: str) -> Topic:
+    if model not in MODEL_TOPICS:
+        raise ValidationError("enum", f"no agent asks a model {model!r}: it is one of {', '.join(MODEL_TOPICS)}")
+    return MODEL_TOPICS[model]

@@ -1,8 +1,9 @@
-"""The selector's 19 features as numbers for a linear model.
+"""The selector's 19 features as numbers: for the online model, and for trained ones.
 
-Heavy tails go through log1p, categories become one-hot, and the ratio of the two
-utilities is added, computed from *history* only. A missing value stays NaN (the model
-skips it, which is imputation by the running mean) and sets an indicator.
+For the online model heavy tails go through log1p, categories become one-hot, and the ratio of
+the two utilities is added, computed from *history* only. A missing value stays NaN (the model
+skips it, which is imputation by the running mean) and sets an indicator. Trained models get
+the 19 features as they are and hold what else they need inside.
 Outcome fields are not read here at all.
 """
 
@@ -91,6 +92,28 @@ def selector_inputs(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     ):
         out[row, at + codes] = 1.0
         at += size
+    return out
+
+
+def payload_kinds(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Payload type * 2 + whether there is a baseline, `[n]`, 0..7."""
+    return _PAYLOAD.codes(columns["payload_type"]) * 2 + columns["has_baseline"].astype(np.int64)
+
+
+def feature_matrix(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """The 19 features in their order, `[n, 19]`, as trained models take them; NaN where missing.
+
+    Link and payload type are their positions in `schemas.field`. Regions are an open set: a hash
+    bucket, 0..63, that does not depend on which ones training saw (`online_models.encoding`).
+    """
+    coded = {
+        "link_type": _LINK.codes(columns["link_type"]),
+        "region": bucket_codes(columns["region"]),
+        "payload_type": _PAYLOAD.codes(columns["payload_type"]),
+    }
+    out = np.empty((len(columns["rtt_ms"]), len(FEATURES)), np.float32)
+    for at, name in enumerate(FEATURES):
+        out[:, at] = coded[name] if name in coded else columns[name]
     return out
 
 

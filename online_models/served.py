@@ -23,6 +23,9 @@ KIND: Final = "model"
 ROLES: Final = ("champion", "challenger", "shadow")
 """The champion decides; a challenger decides for its arm of an experiment; a shadow is only scored."""
 
+LENIENCE_MS: Final = 300_000
+"""How much older than the newest an announcement may be: two who announce may have different clocks."""
+
 _SLOT: Final = row_dtype(("version", "S128"), ("sha256", "S64"))
 
 
@@ -64,12 +67,17 @@ class Served:
         self.name = name
         self.memory = np.zeros(len(ROLES), _SLOT)
         self.refused = np.zeros(1, np.int64)
+        self.newest_ms = np.zeros(1, np.int64)
         self._shelf: Shelf = _EMPTY
 
     @property
     def shared(self) -> dict[str, NDArray[Any]]:
         """Arrays for the state that it belongs to."""
-        return {f"served_{self.name}": self.memory, f"refused_{self.name}": self.refused}
+        return {
+            f"served_{self.name}": self.memory,
+            f"refused_{self.name}": self.refused,
+            f"announced_{self.name}": self.newest_ms,
+        }
 
     def use(self, shelf: Shelf) -> None:
         """Take models from this shelf from now on."""
@@ -102,15 +110,21 @@ class Served:
         said = msgspec.json.decode(control.body, type=ModelAnnouncement)
         if said.model_name != self.name:
             return False
-        if not self._shelf.admits(said):
+        # One that is sent again long after is somebody's attempt to turn the clock back, signed or not.
+        if said.timestamp < self.newest_ms[0] - LENIENCE_MS or not self._shelf.admits(said):
             self.refused += 1
             return True
+        self.newest_ms[0] = max(self.newest_ms[0], said.timestamp)
         stage = None if said.held else said.stage
         version = said.model_version.encode()
-        self.memory[self.memory["version"] == version] = (b"", b"")
+        self._set(self.memory["version"] == version, b"", b"")
         if stage in ROLES:
-            self.memory[ROLES.index(stage)] = (version, said.artifact_sha256.encode())
+            self._set(ROLES.index(stage), version, said.artifact_sha256.encode())
         return True
+
+    def _set(self, at: Any, version: bytes, sha256: bytes) -> None:
+        self.memory["version"][at] = version
+        self.memory["sha256"][at] = sha256
 
 
 class _Empty:

@@ -117,7 +117,8 @@ class SelectorPrediction(Struct, frozen=True, gc=False):
 
     `heuristic_algorithm` is what the fallback heuristic says of the same transfer,
     so that every reader can score both. `model_name` and `model_version` are of what decided;
-    with `fallback` that is not what should have, and `fallback_reason` says why.
+    with `fallback` that is not what should have, and `fallback_reason` says why. A shadow is
+    asked the same and decides nothing.
     """
 
     id: Identifier
@@ -140,3 +141,5 @@ class SelectorPrediction(Struct, frozen=True, gc=False):
     propensity: Ratio | None = None
     experiment_id: OptionalIdentifier = ""
     experiment_arm: Literal["", "control", "treatment"] = ""
+    shadow_version: OptionalIdentifier = ""
+    shadow_probability_amst: Ratio | None = None

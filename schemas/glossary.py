@@ -85,6 +85,8 @@ _DECISION: Final = {
     "expected_utility_hde": Meaning("Utility that the online model expects of HDE; null before it has learned", "1"),
     "expected_utility_amst": Meaning("Utility that the online model expects of AMST; null before it has learned", "1"),
     "propensity": Meaning("Probability with which this algorithm was chosen; null when nothing is explored"),
+    "shadow_version": Meaning("Version of the model that was asked the same and decides nothing; empty without one"),
+    "shadow_probability_amst": Meaning("What the shadow says; null without one"),
     "experiment_arm": Meaning("Arm of the experiment that the request is in; empty outside of any"),
     "SelectorPrediction.model_name": Meaning("The model that decided, or heuristic"),
     "SelectorPrediction.model_version": Meaning("Version of what decided"),

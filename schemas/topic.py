@@ -111,7 +111,7 @@ CAPACITY_ALERT: Final = Topic("capacity", "alert", CapacityAlert, "scope", 90 * 
 OPTIMIZER_REQUEST: Final = Topic("optimizer", "request", OptimizerRequest, "scope", 90 * _DAY_MS)
 OPTIMIZER_RECOMMENDATION: Final = Topic("optimizer", "recommendation", OptimizerRecommendation, "scope", 90 * _DAY_MS)
 OPTIMIZER_ROLLOUT: Final = Topic("optimizer", "rollout", OptimizerRollout, "scope", 90 * _DAY_MS)
-EXPERIMENT_STATE: Final = Topic("experiment", "state", ExperimentState, "experiment_id", 90 * _DAY_MS)
+EXPERIMENT_STATE: Final = Topic("experiment", "state", ExperimentState, "experiment_id", 90 * _DAY_MS, partitions=1)
 EXPERIMENT_RESULT: Final = Topic("experiment", "result", ExperimentResult, "experiment_id", 90 * _DAY_MS)
 MODEL_ANNOUNCEMENT: Final = Topic(
     "model", "announcement", ModelAnnouncement, "model_name:model_version", FOREVER, partitions=1, compacted=True
@@ -120,7 +120,7 @@ MODEL_ANNOUNCEMENT: Final = Topic(
 MODEL_REJECTION: Final = Topic("model", "rejection", ModelRejection, "model_name:model_version", 90 * _DAY_MS)
 
 INPUTS: Final = (COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW)
-SIDE: Final = (SYSTEM_FEEDBACK, MODEL_ANNOUNCEMENT)
+SIDE: Final = (SYSTEM_FEEDBACK, MODEL_ANNOUNCEMENT, EXPERIMENT_STATE)
 """What concerns every partition of a keyed topic: handed to all of them, in one order, as controls."""
 
 KEYED: Final = (COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED)
@@ -132,6 +132,8 @@ OUTPUTS: Final = (
     COMPRESSION_PREDICTION,
     SYSTEM_SCORE,
     SYSTEM_ANOMALY,
+    PERFORMANCE_FEATURES,
+    PERFORMANCE_PREDICTION,
     DRIFT_ALERT,
 )
 OCCASIONAL: Final = (SYSTEM_THRESHOLD, SYSTEM_ROLLUP, MODEL_REJECTION)
@@ -145,15 +147,12 @@ IN_USE: Final = INPUTS + SIDE + KEYED + OUTPUTS + OCCASIONAL + STATES + REJECTS 
 """What the agents and commands of this version read or write."""
 
 PLANNED: Final = (
-    PERFORMANCE_FEATURES,
-    PERFORMANCE_PREDICTION,
     CAPACITY_FORECAST,
     CAPACITY_PLAN,
     CAPACITY_ALERT,
     OPTIMIZER_REQUEST,
     OPTIMIZER_RECOMMENDATION,
     OPTIMIZER_ROLLOUT,
-    EXPERIMENT_STATE,
     EXPERIMENT_RESULT,
 )
 """The contract of systems to come, agreed first so that others can build on it; nothing here reads or writes them."""

@@ -126,13 +126,15 @@ class Shelf:
             if sha256 in self._models or sha256 in self._refused:
                 return None
             started = perf_counter()
+            content = None
             try:
-                model = load(read())
+                content = read()
+                model = load(content)
             except DwcpError as exc:
                 self._refuse(sha256, exc)
                 if isinstance(exc, InfraError):
                     self._unread[sha256] = (read, load)
-                else:
+                elif content is not None:  # the announcement may be wrong about an artifact that is good
                     self._refused.add(sha256)
                 return exc
             self._models[sha256] = model

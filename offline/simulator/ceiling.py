@@ -15,7 +15,7 @@ History is no more than a view of link and host, so no selector can do better.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -26,7 +26,7 @@ from offline.simulator.link import MINUTE_MS, Links, Overlay
 from offline.simulator.outcome import Noise, Outcome, outcome
 from offline.simulator.probe import Sample
 from offline.simulator.transfer import ENTROPY_SD, REPETITION_SD, Transfers
-from online_models.oracle import Measurement, utilities
+from online_models.oracle import Measurement, relative_loss, utilities
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 
@@ -107,6 +107,22 @@ class ForecastCeiling:
         return {name: _significant(float(value)) for name, value in row.items()}
 
 
+class Outlook(NamedTuple):
+    """What can be known of transfers before they run, arrays `[transfer]`.
+
+    Parameters
+    ----------
+    share
+        Probability that HDE is best.
+    hde_loss, amst_loss
+        Share of the better utility that always taking HDE, or AMST, is expected to lose.
+    """
+
+    share: F64
+    hde_loss: F64
+    amst_loss: F64
+
+
 class SelectorCeiling:
     """Scores the best decision given the features against the oracle's labels."""
 
@@ -131,6 +147,10 @@ class SelectorCeiling:
 
     def probability(self, t: Transfers, index: NDArray[np.intp]) -> F64:
         """Probability that HDE is best, given what the features tell: `[len(index)]`."""
+        return self.outlook(t, index).share
+
+    def outlook(self, t: Transfers, index: NDArray[np.intp]) -> Outlook:
+        """What the features tell of these transfers."""
         rows = self._plausible_rows(t, index)
         c = t.conditions._replace(**{name: value[index] for name, value in t.conditions._asdict().items()})
         # What differs from the table on this transfer (a failing encoder, a drifted cost) is known to the host.
@@ -140,8 +160,11 @@ class SelectorCeiling:
             encode_ms_per_mib=bank.encode_ms_per_mib[rows] * (c.encode_ms_per_mib / bank.encode_ms_per_mib[true_row]),
             cpu_ms_per_mib=bank.cpu_ms_per_mib[rows] * (c.cpu_ms_per_mib / bank.cpu_ms_per_mib[true_row]),
         )
-        results = outcome(drawn, Noise.draw(self._rng, rows.shape))
-        return np.asarray(_hde_wins(results, t, index).mean(axis=0))
+        hde, amst = _utilities(outcome(drawn, Noise.draw(self._rng, rows.shape)), t, index)
+        wins, margin = hde > amst, relative_loss(hde, amst)
+        return Outlook(
+            wins.mean(axis=0), np.where(wins, 0.0, margin).mean(axis=0), np.where(wins, margin, 0.0).mean(axis=0)
+        )
 
     def _plausible_rows(self, t: Transfers, index: NDArray[np.intp]) -> NDArray[np.intp]:
         """Rows of the bank drawn by how well they fit the estimates, `[DRAWS, len(index)]`."""
@@ -173,9 +196,13 @@ class SelectorCeiling:
 
 
 def _hde_wins(result: Outcome, t: Transfers, index: NDArray[np.intp]) -> NDArray[np.bool_]:
-    size = t.conditions.size_mib[index] * (1 << 20)
-    hde, amst = utilities(Measurement(*result), t.seen_bandwidth_mbps[index], t.seen_rtt_ms[index], size)
+    hde, amst = _utilities(result, t, index)
     return np.asarray(hde > amst)
+
+
+def _utilities(result: Outcome, t: Transfers, index: NDArray[np.intp]) -> tuple[F64, F64]:
+    size = t.conditions.size_mib[index] * (1 << 20)
+    return utilities(Measurement(*result), t.seen_bandwidth_mbps[index], t.seen_rtt_ms[index], size)
 
 
 def _misfit(seen: F64, rows: F64, sd: float) -> F64:

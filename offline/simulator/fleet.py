@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,7 +20,7 @@ from offline.simulator.link import CONGESTED, FAILED, MINUTE_MS, Links, Overlay
 from offline.simulator.probe import probe
 from offline.simulator.topology import Topology
 from offline.simulator.trace import Traces
-from offline.simulator.transfer import Senders, Workload
+from offline.simulator.transfer import Senders, Transfers, Workload
 from offline.simulator.wire import compression_values, network_values, system_values
 from schemas.topic import COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW
 
@@ -87,10 +87,19 @@ class Fleet:
         Measured payloads.
     topics
         Name of the topic of each dataset, where it is not the default.
+    watch
+        Is given each minute's transfers with the truth behind them, and the number of the first one.
     """
 
-    def __init__(self, plan: FleetPlan, bank: Bank, topics: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        plan: FleetPlan,
+        bank: Bank,
+        topics: dict[str, str] | None = None,
+        watch: Callable[[Transfers, int], None] | None = None,
+    ) -> None:
         self.plan = plan
+        self._watch = watch
         self._topics = {name: topic.name for name, topic in _TOPICS.items()} | (topics or {})
         self.topology = t = Topology(_rng(plan, 0), plan.links, plan.nodes)
         self.links = Links(_rng(plan, 1), t.link_type, t.link_utc_offset_h)
@@ -205,6 +214,8 @@ class Fleet:
                 senders.contention[nodes] *= fault.size()
         transfers = self.workload.step(time_ms, self.links.state(time_ms, overlay), senders)
         self._selector.step(transfers)
+        if self._watch is not None:
+            self._watch(transfers, self._transfers_sent)
         values = compression_values(self.topology, self._bank, transfers, self._transfers_sent)
         self._transfers_sent += len(transfers)
         keys = [self._link_keys[i] for i in transfers.link.tolist()]

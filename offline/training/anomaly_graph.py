@@ -13,6 +13,7 @@ Feature numbers count the components first, then the scaled metrics.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from offline.training.anomaly_forest import FORESTS, Forests
+from offline.training.tree import DOMAIN, OPERATION, Tree, ensemble_attributes
 
 OUTPUTS: Final = ("score", "ratio")
 """Score of every forest, 0..1; and how far the most suspicious one is above its threshold: 1 is at it."""
@@ -78,48 +80,21 @@ def mean_path(n: float | NDArray[Any]) -> Any:
 
 
 def _ensemble(forests: Forests) -> Any:
+    attributes = ensemble_attributes(_trees(forests), [0.0] * len(FORESTS))
+    return helper.make_node(OPERATION, ["features"], ["path"], domain=DOMAIN, **attributes)
+
+
+def _trees(forests: Forests) -> Iterator[Tree]:
+    """Trees whose leaves say how long the path to them is, each forest's mean as one output."""
     n_components = forests.components.n_components_
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
-    }
-    target: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
-    tree_id = 0
     for at, forest in enumerate(forests.forest):
         place = np.arange(n_components) if at == 0 else n_components + forests.columns[at]
         for estimator, drawn in zip(forest.estimators_, forest.estimators_features_, strict=True):
             tree = estimator.tree_
-            leaf = tree.children_left < 0
-            columns["treeids"] += [tree_id] * tree.node_count
-            columns["nodeids"] += range(tree.node_count)
-            columns["featureids"] += np.where(leaf, 0, place[drawn[np.maximum(tree.feature, 0)]]).tolist()
-            columns["modes"] += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
-            columns["values"] += np.where(leaf, 0.0, _below(tree.threshold)).tolist()
-            columns["truenodeids"] += np.maximum(tree.children_left, 0).tolist()
-            columns["falsenodeids"] += np.maximum(tree.children_right, 0).tolist()
-            ends = np.flatnonzero(leaf)
-            path = _depth(tree)[ends] + mean_path(tree.n_node_samples[ends])
-            target["treeids"] += [tree_id] * len(ends)
-            target["nodeids"] += ends.tolist()
-            target["ids"] += [at] * len(ends)
-            target["weights"] += (path / len(forest.estimators_)).tolist()
-            tree_id += 1
-    return helper.make_node(
-        "TreeEnsembleRegressor",
-        ["features"],
-        ["path"],
-        domain="ai.onnx.ml",
-        n_targets=len(FORESTS),
-        aggregate_function="SUM",
-        post_transform="NONE",
-        **{f"nodes_{name}": values for name, values in columns.items()},
-        **{f"target_{name}": values for name, values in target.items()},
-    )
-
-
-def _below(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 not above each threshold: single-precision values compare with it as with the original."""
-    single = threshold.astype(np.float32)
-    return np.where(single > threshold, np.nextafter(single, np.float32(-np.inf)), single)
+            feature = place[drawn[np.maximum(tree.feature, 0)]]
+            path = (_depth(tree) + mean_path(tree.n_node_samples)) / len(forest.estimators_)
+            leaf, left, right = tree.children_left < 0, tree.children_left, tree.children_right
+            yield Tree(at, leaf, feature, tree.threshold, left, right, path)
 
 
 def _depth(tree: Any) -> NDArray[np.int64]:

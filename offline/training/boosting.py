@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from offline.training.bandwidth_graph import Graph
+from offline.training.tree import DOMAIN, OPERATION, boosted_trees, ensemble_attributes
 
 F32 = NDArray[np.float32]
 
@@ -52,42 +53,9 @@ def fit_boosting(
 
 
 def trees_body(width: int, ensembles: Sequence[HistGradientBoostingRegressor]) -> onnx.ModelProto:
-    """Ensembles as one ONNX operation from `z` `[n, width]` to `difference` `[n, ensembles]`.
-
-    Written here because skl2onnx 1.20 cannot convert them with onnx 1.23. Inputs are single
-    precision, so a threshold rounded *down* to it splits exactly as the double one does.
-    """
-    nodes: dict[str, list[Any]] = {
-        key: [] for key in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
-    }
-    leaves: dict[str, list[Any]] = {key: [] for key in ("treeids", "nodeids", "ids", "weights")}
-    grown = [(m, stage[0].nodes) for m, trees in enumerate(ensembles) for stage in trees._predictors]
-    for tree, (m, grove) in enumerate(grown):
-        leaf = grove["is_leaf"].astype(bool)
-        at = np.arange(len(grove))
-        nodes["treeids"] += [tree] * len(grove)
-        nodes["nodeids"] += at.tolist()
-        nodes["featureids"] += np.where(leaf, 0, grove["feature_idx"]).tolist()
-        nodes["values"] += _round_down(np.where(leaf, 0.0, grove["num_threshold"])).tolist()
-        nodes["modes"] += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
-        nodes["truenodeids"] += np.where(leaf, 0, grove["left"]).tolist()
-        nodes["falsenodeids"] += np.where(leaf, 0, grove["right"]).tolist()
-        leaves["treeids"] += [tree] * int(leaf.sum())
-        leaves["nodeids"] += at[leaf].tolist()
-        leaves["ids"] += [m] * int(leaf.sum())
-        leaves["weights"] += grove["value"][leaf].astype(np.float32).tolist()
+    """Ensembles as one ONNX operation from `z` `[n, width]` to `difference` `[n, ensembles]`."""
+    grown = (tree for m, ensemble in enumerate(ensembles) for tree in boosted_trees(ensemble._predictors, m))
+    base = [float(np.ravel(ensemble._baseline_prediction)[0]) for ensemble in ensembles]
     graph = Graph()
-    attributes = {f"nodes_{key}": value for key, value in nodes.items()}
-    attributes |= {f"target_{key}": value for key, value in leaves.items()}
-    base = [float(np.ravel(trees._baseline_prediction)[0]) for trees in ensembles]
-    graph.add(
-        "TreeEnsembleRegressor", "z", output="difference", domain="ai.onnx.ml",
-        n_targets=len(ensembles), base_values=base, **attributes,
-    )  # fmt: skip
+    graph.add(OPERATION, "z", output="difference", domain=DOMAIN, **ensemble_attributes(grown, base))
     return graph.model({"z": width}, {"difference": len(ensembles)})
-
-
-def _round_down(value: NDArray[np.float64]) -> F32:
-    """The greatest single-precision numbers not above these."""
-    single = value.astype(np.float32)
-    return np.where(single > value, np.nextafter(single, np.float32(-np.inf)), single)

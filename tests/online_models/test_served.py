@@ -87,6 +87,14 @@ def test_a_model_that_did_not_verify_replaces_nothing() -> None:
     assert gauges(served)["selector_champion"] == (1.0, None)
 
 
+def test_an_old_announcement_sent_again_changes_nothing() -> None:
+    day = 86_400_000
+    new, old = announcement("v2", TWO, "champion", timestamp=day), announcement("v1", ONE, "champion", timestamp=1)
+    assert roles(served_after(new, old))["champion"] == ("v2", "model two")
+    nearly = announcement("v1", ONE, "champion", timestamp=day - 1000)
+    assert roles(served_after(new, nearly))["champion"] == ("v1", "model one"), "clocks differ"
+
+
 def test_what_concerns_another_model_changes_nothing() -> None:
     served = served_after()
     assert not served.control(control(announcement("v1", ONE, "champion", model_name="bandwidth")))

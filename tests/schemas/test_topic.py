@@ -22,5 +22,5 @@ def test_agents_touch_nothing_that_is_planned() -> None:
 
 
 def test_what_is_joined_by_node_or_scope_is_partitioned_alike() -> None:
-    joined = [t for t in TOPICS if t.key.startswith(("node_id", "scope", "experiment_id"))]
+    joined = [t for t in TOPICS if t.key.startswith(("node_id", "scope"))]
     assert {t.partitions for t in joined} == {PARTITIONS}

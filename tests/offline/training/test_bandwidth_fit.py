@@ -13,6 +13,7 @@ from offline.training.bandwidth_score import mean_ratio, score
 from offline.training.bandwidth_trace import BARS
 from offline.training.course import Course
 from offline.training.ridge import fit_ridge
+from offline.training.tree import round_down
 from online_models.onnx_model import open_session, run_session
 from schemas.network import HORIZON_MS
 from tests.offline.training.link_samples import long_trace, small_trace
@@ -54,7 +55,7 @@ def test_trees_in_onnx_are_the_trees() -> None:
 def test_thresholds_are_rounded_down() -> None:
     boosting = pytest.importorskip("offline.training.boosting", reason="the train extra is not installed")
     value = np.random.default_rng(0).normal(size=1000)
-    single = boosting._round_down(value)
+    single = round_down(value)
     assert single.dtype == np.float32
     assert (single <= value).all()
     assert (np.nextafter(single, np.float32(np.inf)) > value).all()
