@@ -1,0 +1,1 @@
+"""`dwcp models`: the registry by hand."""
