@@ -1,0 +1,116 @@
+"""The worker's own online predictor over a data set, for comparison with what is trained."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from online_models.collector import buffer_fields
+from online_models.collector_feature import N_FEATURES
+from online_models.performance_input import CONTEXT, MOMENT, STEPS, input_names, observe, write_input
+from online_models.performance_model import (
+    SCORE,
+    new_breach,
+    pending_fields,
+    predict_breach,
+    predict_change,
+    remember,
+    settle,
+    start_node,
+)
+from online_models.slot import row_dtype
+from schemas.performance import HORIZON_STEPS
+
+ONLINE: Final = "online"
+_WINDOW: Final = 64
+
+
+class Streamed(NamedTuple):
+    """What it said after each sample: probabilities `[n]`, values at the end of the horizon `[n]`."""
+
+    time_ms: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+
+def stream_series(
+    time_ms: NDArray[np.int64], values: NDArray[np.float64], objective: float, horizon: int = HORIZON_STEPS
+) -> Streamed:
+    """Predict and learn through one series.
+
+    Parameters
+    ----------
+    time_ms
+        Increasing, `[n]`.
+    values
+        The target, `[n]`.
+    objective
+        What it must not exceed.
+    horizon
+        In samples.
+    """
+    return stream_nodes(time_ms, np.zeros(len(time_ms), np.int64), values[:, None], objective, horizon)
+
+
+def stream_nodes(
+    time_ms: NDArray[np.int64],
+    node: NDArray[np.int64],
+    values: NDArray[np.float64],
+    objective: float,
+    horizon: int = HORIZON_STEPS,
+) -> Streamed:
+    """Predict and learn through samples of several nodes, in order of time.
+
+    Parameters
+    ----------
+    time_ms, node
+        Time and node of each sample, `[n]`; a node's times increase.
+    values
+        `[n, metric]`, the target first.
+    objective
+        What it must not exceed.
+    horizon
+        In samples.
+    """
+    m = values.shape[1]
+    names = input_names([str(k) for k in range(m - 1)])
+    model = new_breach(names)
+    row = row_dtype(*buffer_fields(_WINDOW, m), *CONTEXT, *pending_fields(len(names), horizon))
+    nodes = np.zeros(int(node.max()) + 1, row)
+    probability, value = np.zeros(len(time_ms)), np.zeros(len(time_ms))
+    times, window, x = np.zeros(STEPS, np.int64), np.zeros((STEPS, m)), np.zeros(len(names))
+    moment, score, change = np.zeros(1, MOMENT), np.zeros(1, SCORE), np.zeros((horizon, 4))
+    _stream(
+        nodes, model.state, model.intercept, score, node, time_ms, values, objective,
+        times, window, moment, x, change, probability, value,
+    )  # fmt: skip
+    return Streamed(time_ms, probability, value)
+
+
+@njit(cache=True)
+def _stream(
+    nodes: Any, state: Any, intercept: Any, score: Any, slot: Any, time_ms: Any, values: Any, objective: float,
+    times: Any, window: Any, moment: Any, x: Any, change: Any, probability: Any, value: Any,
+) -> None:  # fmt: skip
+    column, ordered, features = np.zeros(STEPS), np.zeros(STEPS), np.zeros(N_FEATURES)
+    regressor, gain = np.zeros(4), np.zeros(4)
+    single = np.zeros(1, np.float32)
+    for i in range(len(time_ms)):
+        node = nodes[slot[i]]
+        if node.seen == 0:
+            start_node(node)
+        observe(node, time_ms[i], values[i], objective)
+        settle(node, objective, state, intercept, score[0], x, regressor, gain)
+        write_input(node, objective, times, window, column, ordered, features, x, moment[0])
+        value[i] = values[i, 0]
+        if moment[0].ready:
+            for j in range(x.shape[0]):
+                single[0] = x[j]
+                x[j] = single[0]
+            probability[i] = predict_breach(state, intercept, score[0], x)
+            predict_change(node, x, change, regressor)
+            remember(node, time_ms[i], moment[0], x, probability[i], change)
+            value[i] = moment[0].current + moment[0].scale * change[-1, 0]
