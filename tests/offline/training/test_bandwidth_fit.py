@@ -53,7 +53,6 @@ def test_trees_in_onnx_are_the_trees() -> None:
 
 
 def test_thresholds_are_rounded_down() -> None:
-    boosting = pytest.importorskip("offline.training.boosting", reason="the train extra is not installed")
     value = np.random.default_rng(0).normal(size=1000)
     single = round_down(value)
     assert single.dtype == np.float32
