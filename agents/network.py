@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from online_models.distribution_watch import ForecasterInputWatch
+from online_models.forecast_artifact import load_forecaster
 from online_models.network import NetworkState
 from online_models.parts import PartsOf
 from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_KEYED, NETWORK_SCORE, NETWORK_STATE
@@ -14,4 +15,5 @@ agent = declare(
     state=PartsOf(links=NetworkState, inputs=ForecasterInputWatch),
     publishes=(NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, DRIFT_ALERT),
     keeps=NETWORK_STATE,
+    models={"bandwidth": load_forecaster},
 )

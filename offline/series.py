@@ -1,10 +1,12 @@
-"""Numeric series from CSV files, for backtests: any file with a time column."""
+"""Numeric series from CSV files, for backtests: with a time column, or of a known period."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.error import ConfigError
+from schemas.moment import epoch_ms
 from streams.recording.column import parse_time
 
 TIME_NAMES: Final = ("timestamp", "time", "date", "datetime", "ts", "ds")
 """Columns taken for the time when none is named, in any case."""
+
+NO_TIME: Final = "none"
+"""What is said instead of a time column where there is none."""
+
+_PLAIN: Final = 1e8
+"""Numbers from here on are epochs since 1973; below they may count anything."""
 
 _MISSING: Final = frozenset({"", "na", "nan", "null", "none", "-"})
 
@@ -31,7 +40,7 @@ class Series:
     columns
         float64 `[n]` by name, NaN where a cell is empty.
     text
-        The time column as it was written, `n` of them.
+        The time column as it was written, `n` of them; without one the rows' numbers from 0.
     """
 
     time_ms: NDArray[np.int64]
@@ -42,7 +51,9 @@ class Series:
         return len(self.time_ms)
 
 
-def read_series(path: Path, time: str | None = None, values: Sequence[str] = ()) -> Series:
+def read_series(
+    path: Path, time: str | None = None, values: Sequence[str] = (), period_ms: int | None = None
+) -> Series:
     """Read a CSV file.
 
     Parameters
@@ -50,9 +61,12 @@ def read_series(path: Path, time: str | None = None, values: Sequence[str] = ())
     path
         A header, then rows.
     time
-        The time column; by default the first of `TIME_NAMES`, else the first column.
+        The time column, or `none`; by default the first of `TIME_NAMES`, else the first column unless it cannot
+        be one: the only one, or small numbers that do not go up.
     values
         Columns to read; by default every other column that holds numbers only.
+    period_ms
+        Distance of the rows of a file without a time column; its times are counted from 1970.
 
     Raises
     ------
@@ -61,11 +75,17 @@ def read_series(path: Path, time: str | None = None, values: Sequence[str] = ())
         names the line.
     """
     header, rows = _rows(path)
-    at = _time_at(path, header, time)
+    at = _time_at(path, header, [row[0] for _, row in rows], time)
+    if at is None and period_ms is None:
+        allowed = f"a time column of {path.name}: {', '.join(header)}; where none is, --period must say the spacing"
+        raise ConfigError("--time", time or "", allowed)
     for name in values:
         if name not in header:
             raise ConfigError("--value", name, f"one of {path.name}'s columns: {', '.join(header)}")
-    stamps = [_time(path, line, row[at]) for line, row in rows]
+    if at is None:
+        stamps = [k * (period_ms or 0) for k in range(len(rows))]
+    else:
+        stamps = [_time(path, line, row[at]) for line, row in rows]
     order = np.argsort(np.array(stamps, np.int64), kind="stable")
     columns = {}
     for k, name in enumerate(header):
@@ -80,7 +100,8 @@ def read_series(path: Path, time: str | None = None, values: Sequence[str] = ())
         columns[name] = column[order]
     if not columns:
         raise ConfigError(str(path), ", ".join(header), "a file with a column of numbers besides the time")
-    return Series(np.array(stamps, np.int64)[order], columns, [rows[k][1][at] for k in order.tolist()])
+    text = [str(k) if at is None else rows[k][1][at] for k in order.tolist()]
+    return Series(np.array(stamps, np.int64)[order], columns, text)
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -99,20 +120,43 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, rows
 
 
-def _time_at(path: Path, header: list[str], time: str | None) -> int:
+def _time_at(path: Path, header: list[str], first: list[str], time: str | None) -> int | None:
     if time is not None:
         if time not in header:
+            if time == NO_TIME:
+                return None
             raise ConfigError("--time", time, f"one of {path.name}'s columns: {', '.join(header)}")
         return header.index(time)
     lower = [name.lower() for name in header]
-    return next((lower.index(name) for name in TIME_NAMES if name in lower), 0)
+    named = next((lower.index(name) for name in TIME_NAMES if name in lower), None)
+    return 0 if named is None and len(header) > 1 and _may_be_times(first) else named
+
+
+def _may_be_times(cells: list[str]) -> bool:
+    """Whether a column that nobody calls a time can be one."""
+    try:
+        numbers = [_number(cell) for cell in cells]
+    except ValueError:
+        return True
+    late = all(number >= _PLAIN for number in numbers)
+    return late or (all(a <= b for a, b in pairwise(numbers)) and (len(numbers) == 1 or numbers[0] < numbers[-1]))
 
 
 def _time(path: Path, line: int, text: str) -> int:
     try:
-        return parse_time(text)
+        return _moment(text)
     except ValueError as exc:
         raise ConfigError("--csv", f"{path}:{line}", f"a time in the time column, not {text!r}") from exc
+
+
+def _moment(text: str) -> int:
+    """Epoch milliseconds, before 1970 too: history has been measured longer than fleets."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        text = text.strip()
+        number = text.startswith("-") and text[1:].replace(".", "", 1).isdigit()
+        return epoch_ms(float(text) if number else datetime.fromisoformat(text))
 
 
 def _number(text: str) -> float:

@@ -1,14 +1,16 @@
 """Forecasts one horizon ahead by a vote of experts, scored when their time comes.
 
 Per link and target, two votes: experts weigh as their regrets say (`aggregation`), and so,
-over their vote, persistence and the moving average, with a shorter memory: the
-published forecast falls back on them soon after the experts go wrong. All feedback is
+over their vote, the *guards* persistence and moving average, with a shorter memory: the
+published forecast falls back on them soon after the experts go wrong. A trained model, where
+one serves, is the last guard, and says more the better it did on the link. All feedback is
 delayed: a loss counts once the sample at the target time is there. A link without
 history of its own votes as the links of its type do.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +43,7 @@ from online_models.recursive import (
 )
 from online_models.short_float import AWAY_FROM_ZERO, TOWARDS_ZERO, rounded
 from online_models.slot import row_dtype
-from online_models.waiting import LESSONS, STEP, VOTED, WAITING, said_of, side_of
+from online_models.waiting import LESSONS, NEVER, STEP, VOTED, WAITING, forget_trained, said_of, side_of
 from schemas.network import TARGETS
 
 RECENT: Final = 20
@@ -60,6 +62,13 @@ _TYPE_FORGETTING: Final = 1.0 - 1.0 / _TYPE_MEMORY
 _PRIOR: Final = 1.0 / PRIOR_VARIANCE
 _TYPE_PACE: Final = 0.2
 _N: Final = len(EXPERTS)
+_GUARDS: Final = 4
+"""The experts' vote, persistence, the moving average, and a trained model, which comes last."""
+
+_TRAINED: Final = 3
+_JOIN: Final = 0.1
+"""Share of the largest squared regret that a trained model begins with: one lucky lesson says little."""
+
 _LOSS: Final = TARGETS.index("packet_loss")
 
 BOUNDS: Final = np.array([[0.0, np.inf], [0.0, np.inf], [0.0, 1.0], [0.0, np.inf]])
@@ -72,8 +81,9 @@ VOTE: Final = (
     ("weight", "f4", (4, FEATURES)),
     ("regret", "f4", (_N, 4)),
     ("square", "f4", (_N, 4)),
-    ("guard_regret", "f4", (3, 4)),
-    ("guard_square", "f4", (3, 4)),
+    ("guard_regret", "f4", (_GUARDS, 4)),
+    ("guard_square", "f4", (_GUARDS, 4)),
+    ("epoch", "i4"),
     ("radius", "f4", (4,)),
     ("lean", "f4", (4,)),
     ("relative_error", "f4", (RECENT,)),
@@ -85,8 +95,8 @@ MODEL: Final = row_dtype(
     ("covariance", "f8", (4, packed_size(FEATURES))),
     ("regret", "f8", (_N, 4)),
     ("square", "f8", (_N, 4)),
-    ("guard_regret", "f8", (3, 4)),
-    ("guard_square", "f8", (3, 4)),
+    ("guard_regret", "f8", (_GUARDS, 4)),
+    ("guard_square", "f8", (_GUARDS, 4)),
     ("radius", "f8", (4,)),
     ("lean", "f8", (4,)),
     ("scored", "i8"),
@@ -100,13 +110,18 @@ FORECAST: Final = np.dtype(
         ("scale", "f8", (4,)),
         ("breadth", "f8", (4,)),
         ("vote", "f8", (4,)),
+        ("trained", "f8", (4,)),
         ("predicted", "f8", (4,)),
         ("lower", "f8", (4,)),
         ("upper", "f8", (4,)),
+        ("made_at", "i8"),
+        ("trained_by", "u1"),
+        ("applied", "?"),
     ],
     align=True,
 )
-"""One forecast, as made; `vote` is the experts' own, before it was weighed against the bars.
+"""One forecast, as made; `vote` is the experts' own, before it was weighed against the guards, `trained` what a
+trained model said, NaN where none was asked.
 
 Regressions work in units of `scale`, intervals in units of `breadth`.
 """
@@ -146,8 +161,8 @@ def _share(link: Any, mine: float, theirs: float) -> float:
 
 
 @njit(cache=True)
-def _vote(link: Any, model: Any, made: Any, m: int, work: NDArray[Any]) -> None:
-    """Weigh the experts, then their vote against persistence and the moving average."""
+def _vote(link: Any, model: Any, made: Any, m: int, work: NDArray[Any]) -> bool:
+    """Weigh the experts, then their vote against the guards; whether a trained model had a part."""
     mine, theirs, value = work[0], work[1], work[2]
     expert = made.expert
     last, average = expert[PERSISTENCE, m], expert[MOVING_AVERAGE, m]
@@ -156,43 +171,63 @@ def _vote(link: Any, model: Any, made: Any, m: int, work: NDArray[Any]) -> None:
     for k in range(_N):
         value[k] = expert[k, m]
     vote = _mix(own, mine[:_N], theirs[:_N], value[:_N], unproven)
+    n = _TRAINED if math.isnan(made.trained[m]) else _GUARDS
     own = _share(
         link,
-        weigh(link.guard_regret, link.guard_square, m, mine[:3]),
-        weigh(model.guard_regret, model.guard_square, m, theirs[:3]),
+        weigh(link.guard_regret[:n], link.guard_square[:n], m, mine[:n]),
+        weigh(model.guard_regret[:n], model.guard_square[:n], m, theirs[:n]),
     )
-    value[0], value[1], value[2] = vote, last, average
+    value[0], value[1], value[2], value[3] = vote, last, average, made.trained[m]
     made.vote[m] = vote
-    made.predicted[m] = _mix(own, mine[:3], theirs[:3], value[:3], vote)
+    made.predicted[m] = _mix(own, mine[:n], theirs[:n], value[:n], vote)
+    return bool(n == _GUARDS and own >= 0.0 and own * mine[_TRAINED] + (1.0 - own) * theirs[_TRAINED] > 0.0)
 
 
 @njit(cache=True)
-def forecast(
-    link: Any, model: Any, count: int, horizon_ms: int, bounds: NDArray[Any], out: Any, work: NDArray[Any]
-) -> None:
-    """Forecast a link from its present state.
+def prepare(link: Any, count: int, horizon_ms: int, out: Any) -> None:
+    """Write what a forecast is made of and no feedback changes: experts but the regressions, scale and breadth.
+
+    Parameters
+    ----------
+    link
+        The link's record.
+    count
+        Samples the link has had, at least 1.
+    horizon_ms
+        How far ahead of the link's clock.
+    out
+        A `FORECAST` record to fill; nothing of it is `trained` yet.
+    """
+    write_experts(link, count, link.clock + horizon_ms, horizon_ms, out.expert)
+    out.made_at = link.clock
+    for m in range(4):
+        out.scale[m] = scale_of(link, m)
+        out.breadth[m] = breadth_of(link, count, m)
+        out.trained[m] = np.nan
+
+
+@njit(cache=True)
+def conclude(link: Any, model: Any, bounds: NDArray[Any], by: int, out: Any, work: NDArray[Any]) -> None:
+    """Make a prepared forecast of what feedback has taught so far.
 
     Parameters
     ----------
     link, model
         The link's record and its type's.
-    count
-        Samples the link has had, at least 1.
-    horizon_ms
-        How far ahead of the link's clock.
     bounds
         Least and greatest value of each target, `[4, 2]`.
+    by
+        Which trained model said what is in `trained`, from 1.
     out
-        A `FORECAST` record to fill.
+        The prepared `FORECAST`.
     work
         Work space `[3, 16]`.
     """
     expert = out.expert
     x = work[0, :FEATURES]
-    write_experts(link, count, link.clock + horizon_ms, horizon_ms, expert)
+    out.trained_by = 0
     for m in range(4):
-        scale = scale_of(link, m)
-        out.scale[m] = scale
+        scale = out.scale[m]
         level = expert[LEVEL, m]
         for k in range(_N):
             work[2, k] = (expert[k, m] - level) / scale
@@ -201,15 +236,44 @@ def forecast(
         mine = min(max(predict_linear(link.weight[m], x), -CLIP), CLIP) if link.taught > 0 else shared
         expert[SHARED_REGRESSION, m] = _bounded(level + scale * shared, bounds, m)
         expert[OWN_REGRESSION, m] = _bounded(level + scale * mine, bounds, m)
-        _vote(link, model, out, m, work)
+        if _vote(link, model, out, m, work):
+            out.trained_by = by
         last = expert[PERSISTENCE, m]
         value = _bounded(last + rounded(out.predicted[m] - last, TOWARDS_ZERO), bounds, m)
-        breadth = breadth_of(link, count, m)
-        out.breadth[m] = breadth
+        breadth = out.breadth[m]
         radius, lean = (link.radius[m], link.lean[m]) if link.scored > 0 else (model.radius[m], model.lean[m])
         out.predicted[m] = value
         out.lower[m] = _bounded(value - rounded(breadth * reach_below(radius, lean), AWAY_FROM_ZERO), bounds, m)
         out.upper[m] = _bounded(value + rounded(breadth * reach_above(radius, lean), AWAY_FROM_ZERO), bounds, m)
+
+
+@njit(cache=True)
+def forecast(
+    link: Any, model: Any, count: int, horizon_ms: int, bounds: NDArray[Any], out: Any, work: NDArray[Any]
+) -> None:
+    """Forecast a link from its present state without a trained model: `prepare` and `conclude`."""
+    prepare(link, count, horizon_ms, out)
+    conclude(link, model, bounds, 0, out, work)
+
+
+@njit(cache=True)
+def renew_trained(record: Any) -> None:
+    """Begin anew with what is known of a trained model, in a link's record or its type's: another one serves now."""
+    for m in range(4):
+        record.guard_regret[_TRAINED, m] = 0.0
+        largest = 0.0
+        for k in range(_TRAINED):
+            largest = max(largest, record.guard_square[k, m])
+        record.guard_square[_TRAINED, m] = _JOIN * largest
+
+
+@njit(cache=True)
+def catch_up(link: Any, epoch: int) -> None:
+    """Forget what a link knows of the trained model that served in an earlier epoch."""
+    if link.epoch != epoch:
+        link.epoch = epoch
+        renew_trained(link)
+        forget_trained(link)
 
 
 @njit(cache=True)
@@ -264,8 +328,14 @@ def _learn_lesson(link: Any, model: Any, k: int, at: int, actual: NDArray[Any], 
             learn_regret(link.regret, link.square, e, m, less, _EXPERT_DISCOUNT)
             learn_regret(model.regret, model.square, e, m, less, _TYPE_DISCOUNT)
         error = abs((said_of(link, at, m) - level) / scale - truth)
-        for e in range(3):
-            bar = vote if e == 0 else ((link.last[at, m] if e == 1 else link.average[at, m]) - level) / scale
+        for e in range(_GUARDS):
+            if e == _TRAINED and link.lesson_trained[k, m] == NEVER:
+                continue
+            bar = vote
+            if e == _TRAINED:
+                bar = STEP * link.lesson_trained[k, m]
+            elif e > 0:
+                bar = ((link.last[at, m] if e == 1 else link.average[at, m]) - level) / scale
             less = _clip(error - abs(bar - truth))
             learn_regret(link.guard_regret, link.guard_square, e, m, less, _GUARD_DISCOUNT)
             learn_regret(model.guard_regret, model.guard_square, e, m, less, _TYPE_DISCOUNT)

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from online_models.amst import ADJUST, START, decide, transport
-from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
+from online_models.arrival import DUPLICATE, LATE, LATENESS_MS, REORDERED, reject_late
 from online_models.drift import DriftMonitor, alerts
-from online_models.expert import EXPERTS, PERSISTENCE, TRACK, observe
-from online_models.forecaster import (
-    BOUNDS,
-    FORECAST,
-    MODEL,
-    VOTE,
-    confidence,
-    forecast,
-    settle,
-    start_models,
-    total_confidence,
-)
+from online_models.forecast_model import ForecastModel
+from online_models.forecaster import BOUNDS, FORECAST, MODEL, start_models, total_confidence
 from online_models.network_feature import (
     COUNTERS,
     FEATURE_NAMES,
     WINDOW,
     encode_network,
     link_type_codes,
-    write_features,
 )
+from online_models.network_link import LINK, SCORE, TOTAL, add_scores, answer, take_in
 from online_models.network_record import (
     MODEL_NUMBER,
     MODEL_VERSION,
@@ -41,9 +28,8 @@ from online_models.network_record import (
 )
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
-from online_models.slot import row_dtype
-from online_models.waiting import PENDING, PREDICTED, due, remember, said_of, side_of
-from schemas.batch import Batch, Output, Result
+from online_models.waiting import PENDING, PREDICTED
+from schemas.batch import Batch, Control, Output, Result
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, Topic
@@ -51,38 +37,11 @@ from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWO
 DRIFT_BLOCK: Final = 16
 """Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
 
-LINK: Final = row_dtype(
-    *TRACK, *VOTE, ("clock", "i8"), ("count", "i4"), ("streams", "i2"), ("buffer_bytes", "i4"), ("chunk_bytes", "i4")
-)
-"""One link's state."""
-
-SCORE: Final = np.dtype(
-    [
-        ("made_at", "i8"),
-        ("error", "f8", (4,)),
-        ("persistence_error", "f8", (4,)),
-        ("moving_average_error", "f8", (4,)),
-        ("covered", "u1", (4,)),
-        ("relative_error", "f8"),
-        ("scored", "?"),
-    ],
-    align=True,
-)
-"""Verdict on the forecast a row's sample met, if `scored`."""
-
-TOTAL: Final = row_dtype(
-    ("scored", "i8"),
-    ("error", "f8", (4,)),
-    ("persistence_error", "f8", (4,)),
-    ("moving_average_error", "f8", (4,)),
-    ("covered", "f8", (4,)),
-    ("relative_error", "f8"),
-)
-"""Sums over all scored forecasts."""
-
 
 class NetworkState(PartitionState):
     """One partition's links.
+
+    Announced models named `bandwidth` are asked beside the experts, once per batch.
 
     Parameters
     ----------
@@ -102,13 +61,20 @@ class NetworkState(PartitionState):
         self._seen = np.zeros(4, np.int64)
         self._total = np.zeros(1, TOTAL)
         shared = {"models": self._models, "seen": self._seen, "total": self._total}
+        self._trained = ForecastModel(self._models)
+        shared |= self._trained.arrays
         shared |= {f"drift_{kind}": monitor.memory for kind, monitor in zip(LINK_TYPES, self._drift, strict=True)}
-        super().__init__(LINK, shared, idle_ms)
+        super().__init__(LINK, shared, idle_ms, [self._trained.served])
 
     def restored(self) -> None:
         """Rebuild the drift detectors."""
         for monitor in self._drift:
             monitor.rebuild()
+
+    def control(self, control: Control) -> Result:
+        """Take announcements in; what is known of a trained model goes when another one serves."""
+        with self._trained.changing():
+            return super().control(control)
 
     def apply(self, batch: Batch) -> Result:
         """Features and forecasts of every sample that is not late, and the scores they bring."""
@@ -119,40 +85,38 @@ class NetworkState(PartitionState):
         kind_of_link = link_type_codes(columns)
         kind = np.empty(n, np.int64)
         clock = np.empty(n, np.int64)
+        period = np.empty(n)
         feature = np.empty((n, len(FEATURE_NAMES)))
         made = np.zeros(n, FORECAST)
         certain = np.empty(n)
         amst = np.empty((n, 6), np.int64)
         score = np.zeros(n, SCORE)
-        _step(
-            self._table.rows,
-            self._models,
-            slot,
-            timestamp,
-            np.column_stack([columns[name] for name in TARGETS]),
-            np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64),
-            encode_network(columns),
-            kind_of_link,
-            self._lateness_ms,
-            BOUNDS,
-            kind,
-            clock,
-            feature,
-            made,
-            certain,
-            amst,
-            score,
+        target = np.column_stack([columns[name] for name in TARGETS])
+        counter = np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64)
+        rows, late = self._table.rows, self._lateness_ms
+        take_in(
+            rows, slot, timestamp, target, counter, encode_network(columns), late, kind, clock, period, feature, made
         )
+        self._trained.ask(made, feature, kind != LATE)
+        answer(
+            rows, self._models, slot, timestamp, target, kind_of_link, BOUNDS, *self._trained.serving,
+            kind, period, made, certain, amst, score,
+        )  # fmt: skip
         self._seen += np.bincount(kind, minlength=4)
-        _add(self._total, score)
+        self._trained.tell(made)
+        add_scores(self._total, score)
         row = np.flatnonzero(kind != LATE)
         scored = np.flatnonzero(score["scored"])
         outputs: dict[Topic, Output] = {}
         if len(row):
             outputs[NETWORK_FEATURES] = feature_records(columns, row, feature[row])
-            outputs[NETWORK_FORECAST] = forecast_records(columns, row, clock[row], made[row], certain[row], amst[row])
+            version = self._trained.names(made["trained_by"][row], MODEL_VERSION)
+            outputs[NETWORK_FORECAST] = forecast_records(
+                columns, row, clock[row], made[row], certain[row], amst[row], version
+            )
         if len(scored):
-            outputs[NETWORK_SCORE] = score_records(columns, scored, score[scored])
+            version = self._trained.names(score["trained_by"][scored], MODEL_VERSION)
+            outputs[NETWORK_SCORE] = score_records(columns, scored, score[scored], version)
             shifts = []
             for code, monitor in enumerate(self._drift):
                 mine = scored[kind_of_link[scored] == code]
@@ -182,6 +146,8 @@ class NetworkState(PartitionState):
             "forecast_scored": (scored, None),
             "forecast_accuracy": (scored - float(total["relative_error"]), scored),
             "forecast_confidence": (total_confidence(links), n),
+            "amst_effectiveness": (float(total["effectiveness"]), float(total["applied"])),
+            **self._trained.gauges(),
         }
         for m, target in enumerate(TARGETS):
             found[f"current_{target}"] = (float(newest[:, m].sum()), n)
@@ -197,109 +163,3 @@ class NetworkState(PartitionState):
         state = cls()
         state.step(network_batch(timestamps_ms=[0, 60_000, HORIZON_MS]))
         state.gauges()
-
-
-@njit(cache=True)
-def _step(
-    links: NDArray[Any],
-    models: NDArray[Any],
-    slot: NDArray[Any],
-    timestamp: NDArray[Any],
-    target: NDArray[Any],
-    counter: NDArray[Any],
-    code: NDArray[Any],
-    kind_of_link: NDArray[Any],
-    lateness_ms: int,
-    bounds: NDArray[Any],
-    kind: NDArray[Any],
-    clock: NDArray[Any],
-    feature: NDArray[Any],
-    made: NDArray[Any],
-    certain: NDArray[Any],
-    amst: NDArray[Any],
-    score: NDArray[Any],
-) -> None:
-    work = np.empty((3, len(EXPERTS)))
-    for i in range(len(slot)):
-        link = links[slot[i]]
-        model = models[kind_of_link[i]]
-        clock[i] = link.clock
-        kind[i] = arrival(link.count > 0, link.clock, timestamp[i], lateness_ms)
-        if kind[i] == LATE:
-            continue
-        fresh = kind[i] == FRESH
-        if fresh:
-            if link.count == 0:
-                link.streams, link.buffer_bytes, link.chunk_bytes = START
-            take_sample(link, model, timestamp[i], target[i], HORIZON_MS, score[i], work)
-            clock[i] = timestamp[i]
-        write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
-        forecast(link, model, link.count, HORIZON_MS, bounds, made[i], work)
-        certain[i] = confidence(link)
-        _transport(link, made[i], certain[i], fresh, amst[i])
-        if fresh:
-            remember(link, made[i], HORIZON_MS)
-
-
-@njit(cache=True)
-def _add(totals: NDArray[Any], score: NDArray[Any]) -> None:
-    """Sums in row order: numpy's would depend on how the stream was cut."""
-    total = totals[0]
-    for i in range(len(score)):
-        one = score[i]
-        if one.scored:
-            total.scored += 1
-            total.relative_error += min(one.relative_error, 1.0)
-            for m in range(4):
-                total.error[m] += one.error[m]
-                total.persistence_error[m] += one.persistence_error[m]
-                total.moving_average_error[m] += one.moving_average_error[m]
-                total.covered[m] += one.covered[m]
-
-
-@njit(cache=True)
-def take_sample(
-    link: Any, model: Any, timestamp_ms: int, actual: NDArray[Any], horizon_ms: int, score: Any, work: NDArray[Any]
-) -> None:
-    """Score the forecast that a link's next sample meets, if any, learn from it, and take the sample in.
-
-    Parameters
-    ----------
-    link, model
-        The link's `LINK` record and its type's `MODEL`.
-    timestamp_ms
-        The sample's event time, after the link's clock.
-    actual
-        The four targets.
-    horizon_ms
-        How far ahead the link's forecasts look.
-    score
-        A `SCORE` record to fill.
-    work
-        Work space `[3, 16]`.
-    """
-    at = due(link, timestamp_ms, horizon_ms)
-    if at >= 0:
-        score.scored = True
-        score.made_at = link.made_at[at]
-        for m in range(4):
-            score.error[m] = abs(said_of(link, at, m) - actual[m])
-            score.persistence_error[m] = abs(link.last[at, m] - actual[m])
-            score.moving_average_error[m] = abs(link.average[at, m] - actual[m])
-            score.covered[m] = side_of(link, at, m, actual[m]) == 0
-        score.relative_error = settle(link, model, at, actual, work)
-    observe(link, link.count, float(timestamp_ms - link.clock), actual, timestamp_ms, horizon_ms)
-    link.count += 1
-    link.clock = timestamp_ms
-
-
-@njit(cache=True)
-def _transport(link: Any, made: Any, certain: float, fresh: bool, out: NDArray[Any]) -> None:
-    """Transport parameters for the forecast link, and the action; what is applied becomes current."""
-    predicted = made.predicted
-    streams, buffer, chunk, pacing, window = transport(predicted[0], predicted[1], predicted[2], predicted[3])
-    now = made.expert[PERSISTENCE]
-    action = decide(certain, streams, link.streams, predicted[0], predicted[1], now[0], now[1])
-    out[0], out[1], out[2], out[3], out[4], out[5] = streams, buffer, chunk, pacing, window, action
-    if fresh and action >= ADJUST:
-        link.streams, link.buffer_bytes, link.chunk_bytes = streams, buffer, chunk

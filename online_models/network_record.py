@@ -13,7 +13,7 @@ from online_models.network_feature import FEATURE_SCHEMA
 from schemas.batch import Output
 from schemas.network import HORIZON_MS, TARGETS
 
-MODEL_NUMBER: Final = 2
+MODEL_NUMBER: Final = 3
 MODEL_VERSION: Final = f"regret-{MODEL_NUMBER}"
 
 
@@ -34,6 +34,7 @@ def forecast_records(
     made: NDArray[Any],
     certain: NDArray[Any],
     amst: NDArray[Any],
+    version: list[str],
 ) -> Output:
     """Forecasts of the rows; `amst` `[len(row), 6]` holds the transport parameters and the action."""
     predicted = made["predicted"]
@@ -49,7 +50,7 @@ def forecast_records(
         "lower": made["lower"],
         "upper": made["upper"],
         "confidence": certain,
-        "model_version": [MODEL_VERSION] * len(row),
+        "model_version": version,
         "amst_streams": amst[:, 0],
         "amst_buffer_bytes": amst[:, 1],
         "amst_chunk_bytes": amst[:, 2],
@@ -61,15 +62,18 @@ def forecast_records(
     return Output(row, found)
 
 
-def score_records(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], score: NDArray[Any]) -> Output:
+def score_records(
+    columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], score: NDArray[Any], version: list[str]
+) -> Output:
     """Scores of the rows whose sample met a forecast, beside persistence and moving average."""
     found = _identity(columns, row, "link_type") | {
         "prediction_time": score["made_at"],
-        "model_version": [MODEL_VERSION] * len(row),
+        "model_version": version,
         "actual": np.column_stack([columns[name][row] for name in TARGETS]),
         "error": score["error"],
         "persistence_error": score["persistence_error"],
         "moving_average_error": score["moving_average_error"],
         "covered": score["covered"].astype(np.bool_),
+        "amst_effectiveness": score["effectiveness"],
     }
     return Output(row, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +36,9 @@ VOTED: Final = LEVEL
 STEP: Final = 1.0 / 1024.0
 """Unit of a lesson's values, in spreads; they reach to 32 spreads."""
 
+NEVER: Final = -32_768
+"""What a lesson keeps of a trained model that was not asked."""
+
 _LESSON_SHARES: Final = (0.25, 0.32, 0.32)
 """Least distances of lessons in turn, in horizons: uneven, so that they meet every phase of a cycle of minutes."""
 
@@ -47,27 +51,33 @@ WAITING: Final = (
     ("average", "f4", (PENDING, 4)),
     ("said", "u2", (PENDING, 3, 4)),
     ("waiting", "u1", (PENDING,)),
+    ("applied", "u1", (PENDING,)),
+    ("trained_by", "u1", (PENDING,)),
     ("made", "i4"),
     ("lesson_at", "i8", (LESSONS,)),
     ("lesson", "i2", (LESSONS, _N, 4)),
+    ("lesson_trained", "i2", (LESSONS, 4)),
     ("lesson_level", "f4", (LESSONS, 4)),
     ("lesson_scale", "f4", (LESSONS, 4)),
     ("lessons", "i4"),
 )
 """Fields of a link's state kept here. `said` holds the three rows named above, a lesson every expert's difference to
-the level in steps."""
+the level in steps, and a trained model's. `applied` says whether the forecast's transport parameters were, and
+`trained_by` which trained model had a part in it, 0 for none."""
 
 
 @njit(cache=True)
 def remember(link: Any, made: Any, horizon_ms: int) -> None:
     """Keep a forecast until its target time, if the last one kept is not too near; some teach as well."""
-    made_at = link.clock
+    made_at = made.made_at
     if link.made > 0 and made_at - link.made_at[(link.made - 1) % PENDING] < SPACING_MS * (horizon_ms / HORIZON_MS):
         return
     at = link.made % PENDING
     said = link.said[at]
     link.made_at[at] = made_at
     link.waiting[at] = True
+    link.applied[at] = made.applied
+    link.trained_by[at] = made.trained_by
     for m in range(4):
         last, value = made.expert[PERSISTENCE, m], made.predicted[m]
         link.last[at, m] = last
@@ -87,17 +97,33 @@ def remember(link: Any, made: Any, horizon_ms: int) -> None:
         link.lesson_scale[at, m] = scale
         for k in range(_N):
             value = made.vote[m] if k == VOTED else made.expert[k, m]
-            link.lesson[at, k, m] = round(min(max((value - level) / scale / STEP, -_REACH), _REACH))
+            link.lesson[at, k, m] = _steps(value, level, scale)
+        link.lesson_trained[at, m] = NEVER if math.isnan(made.trained[m]) else _steps(made.trained[m], level, scale)
     link.lessons += 1
 
 
 @njit(cache=True)
-def due(link: Any, timestamp_ms: int, horizon_ms: int) -> int:
+def _steps(value: float, level: float, scale: float) -> int:
+    """A value's difference to the level, in steps."""
+    return round(min(max((value - level) / scale / STEP, -_REACH), _REACH))
+
+
+@njit(cache=True)
+def forget_trained(link: Any) -> None:
+    """Let waiting lessons say nothing of a trained model: another one serves now."""
+    for k in range(LESSONS):
+        for m in range(4):
+            link.lesson_trained[k, m] = NEVER
+
+
+@njit(cache=True)
+def due(link: Any, period_ms: float, timestamp_ms: int, horizon_ms: int) -> int:
     """Place of the waiting forecast whose target time is nearest this sample, or -1.
 
-    A sample scores one forecast at most, so every score is one sample's.
+    A sample scores one forecast at most, so every score is one sample's. `period_ms` is the link's
+    usual one, before this sample.
     """
-    tolerance = max(TOLERANCE_MS, int(min(0.5 * link.period, 0.5 * horizon_ms)))
+    tolerance = max(TOLERANCE_MS, int(min(0.5 * period_ms, 0.5 * horizon_ms)))
     found = -1
     nearest = tolerance + 1
     for at in range(PENDING):
@@ -105,7 +131,7 @@ def due(link: Any, timestamp_ms: int, horizon_ms: int) -> int:
             away = timestamp_ms - (link.made_at[at] + horizon_ms)
             if away > tolerance:
                 link.waiting[at] = False
-            elif abs(away) < nearest and abs(away) <= abs(away + link.period):  # else wait for the next sample
+            elif abs(away) < nearest and abs(away) <= abs(away + period_ms):  # else wait for the next sample
                 nearest = abs(away)
                 found = at
     return found

@@ -129,6 +129,9 @@ _NETWORK: Final = {
     "persistence_error": Meaning("Absolute errors of the sample at prediction_time taken as forecast", _TARGETS),
     "moving_average_error": Meaning("Absolute errors of the moving average taken as forecast", _TARGETS),
     "covered": Meaning("Whether the interval held the measurement: bandwidth, latency, loss, jitter"),
+    "amst_effectiveness": Meaning(
+        "Actual over predicted throughput, where the forecast's AMST parameters were applied", "1"
+    ),
 }
 
 _SYSTEM: Final = {

@@ -106,7 +106,8 @@ class ForecastScore(Struct, frozen=True, gc=False):
 
     `error`, `persistence_error` and `moving_average_error` are absolute errors in
     the unit of each target, in the order of `TARGETS`; `covered` says whether the
-    sample fell inside the forecast's interval.
+    sample fell inside the forecast's interval. `amst_effectiveness` is actual over
+    predicted throughput where the forecast's transport parameters were applied.
     """
 
     id: Identifier
@@ -121,3 +122,4 @@ class ForecastScore(Struct, frozen=True, gc=False):
     persistence_error: list[float]
     moving_average_error: list[float]
     covered: list[bool]
+    amst_effectiveness: float | None = None

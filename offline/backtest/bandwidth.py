@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 
 from offline.backtest.grid import Grid, fit_horizon, match_targets
 from online_models.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
-from online_models.forecaster import BOUNDS, FORECAST, MODEL, forecast, start_models
+from online_models.forecast_model import ask_forecaster
+from online_models.forecaster import BOUNDS, FORECAST, MODEL, conclude, prepare, start_models
 from online_models.interval import PRIOR_RADIUS, reach_above, reach_below, track
-from online_models.network import LINK, SCORE, take_sample
+from online_models.network_feature import COUNTERS, FEATURE_NAMES, encode_network, write_features
+from online_models.network_link import LINK, SCORE, meet_value, take_value
+from online_models.served import Model
 from online_models.waiting import remember
-from schemas.network import HORIZON_MS, TARGETS
+from schemas.codec import codec_of
+from schemas.network import HORIZON_MS, TARGETS, NetworkSample
 
 PUBLISHED: Final = "published"
+TRAINED: Final = "trained"
 UNBOUNDED: Final = np.tile([-np.inf, np.inf], (4, 1))
 _FIRST: Final = (PERSISTENCE, MOVING_AVERAGE, CLIMATOLOGY)
+_BARS: Final = (EXPERTS[PERSISTENCE], EXPERTS[MOVING_AVERAGE])
 _NOISE: Final = 1e-12
 
 
@@ -57,7 +63,12 @@ class Backtest(Struct, frozen=True):
 
 
 def backtest_column(
-    column: str, grid: Grid, target: str | None = None, horizon_ms: int = HORIZON_MS, test_fraction: float = 0.15
+    column: str,
+    grid: Grid,
+    target: str | None = None,
+    horizon_ms: int = HORIZON_MS,
+    test_fraction: float = 0.15,
+    trained: Model | None = None,
 ) -> Backtest:
     """Stream a column as one link's samples and score the forecasts of its last part.
 
@@ -73,18 +84,24 @@ def backtest_column(
         How far ahead; made a whole number of periods.
     test_fraction
         Share of the samples, the last ones, that forecasts are scored against.
+    trained
+        A model that is asked as a worker's champion is. Where it has no answer, the experts' vote stands in its row.
     """
     horizon_ms = fit_horizon(horizon_ms, grid.period_ms)
     m = 0 if target is None else TARGETS.index(target)
-    made = stream_link(grid, m, horizon_ms, UNBOUNDED if target is None else BOUNDS)
+    made = stream_link(grid, m, horizon_ms, UNBOUNDED if target is None else BOUNDS, trained)
     meets = match_targets(grid.time_ms, horizon_ms, grid.period_ms)
     test_at = min(round(len(grid.value) * (1.0 - test_fraction)), len(grid.value) - 1)
     row = np.flatnonzero(meets >= test_at)
-    values = np.column_stack([made["predicted"][:, m], made["expert"][:, :, m]])
+    said = made["trained"][:, m]
+    values = np.column_stack(
+        [made["predicted"][:, m], made["expert"][:, :, m], np.where(np.isnan(said), made["vote"][:, m], said)]
+    )
     lower, upper = interval_all(values, np.ascontiguousarray(made["breadth"][:, m]), meets, grid.value)
     lower[:, 0], upper[:, 0] = made["lower"][:, m], made["upper"][:, m]
-    names = [PUBLISHED, *EXPERTS]
-    order = [0, *(1 + k for k in _FIRST), *(1 + k for k in range(len(EXPERTS)) if k not in _FIRST)]
+    names = [PUBLISHED, *EXPERTS, TRAINED]
+    first = [0, *([names.index(TRAINED)] if trained is not None else []), *(1 + k for k in _FIRST)]
+    order = [*first, *(k for k in range(1, 1 + len(EXPERTS)) if k not in first)]
     actual = grid.value[meets[row]]
     found = (
         [_quality(names[k], values[row, k], lower[row, k], upper[row, k], actual) for k in order] if len(row) else []
@@ -95,7 +112,9 @@ def backtest_column(
     )  # fmt: skip
 
 
-def stream_link(grid: Grid, m: int, horizon_ms: int, bounds: NDArray[Any]) -> NDArray[Any]:
+def stream_link(
+    grid: Grid, m: int, horizon_ms: int, bounds: NDArray[Any], trained: Model | None = None
+) -> NDArray[Any]:
     """Every sample's `FORECAST`, `[n]`, by the worker's kernels; the other three targets are 0 throughout.
 
     Parameters
@@ -104,33 +123,71 @@ def stream_link(grid: Grid, m: int, horizon_ms: int, bounds: NDArray[Any]) -> ND
         Which target the grid's values are.
     bounds
         Least and greatest value of each target, `[4, 2]`.
+    trained
+        A model that is asked as a worker's champion is; the link is of the contract's defaults, its counters are 0.
     """
+    n = len(grid.value)
     links, models = np.zeros(1, LINK), np.zeros(1, MODEL)
     start_models(models)
-    samples = np.zeros((len(grid.value), 4))
+    samples = np.zeros((n, 4))
     samples[:, m] = grid.value
-    made = np.zeros(len(samples), FORECAST)
+    period, feature, made = np.empty(n), np.empty((n, len(FEATURE_NAMES))), np.zeros(n, FORECAST)
+    shown = np.maximum(samples, 0.0)  # features are of throughputs, which are never below 0
+    _take(links, grid.time_ms, samples, shown, np.zeros(len(COUNTERS)), _code(), horizon_ms, period, feature, made)
+    if trained is not None:
+        made["trained"] = ask_forecaster(trained, made, feature, horizon_ms)
     work = np.empty((3, len(EXPERTS)))
-    _stream(links, models, grid.time_ms, samples, horizon_ms, bounds, np.zeros(len(samples), SCORE), made, work)
+    _answer(links, models, grid.time_ms, samples, horizon_ms, bounds, period, np.zeros(n, SCORE), made, work)
     return made
 
 
+def _code() -> NDArray[np.float64]:
+    """Encodings of a link that is nowhere in particular, `[6]`."""
+    nowhere = NetworkSample(0, "a", "b", rtt_ms=0.0, jitter_ms=0.0, throughput_mbps=0.0, packet_loss=0.0)
+    found: NDArray[np.float64] = encode_network(codec_of(NetworkSample).columns([nowhere]))[0]
+    return found
+
+
 @njit(cache=True)
-def _stream(
+def _take(
+    links: NDArray[Any],
+    timestamp: NDArray[Any],
+    samples: NDArray[Any],
+    shown: NDArray[Any],
+    counter: NDArray[Any],
+    code: NDArray[Any],
+    horizon_ms: int,
+    period: NDArray[Any],
+    feature: NDArray[Any],
+    made: NDArray[Any],
+) -> None:
+    """A worker's first pass."""
+    link = links[0]
+    for i in range(len(timestamp)):
+        period[i] = link.period
+        take_value(link, timestamp[i], samples[i], horizon_ms)
+        write_features(link.window, link.count, timestamp[i], shown[i], counter, code, feature[i])
+        prepare(link, link.count, horizon_ms, made[i])
+
+
+@njit(cache=True)
+def _answer(
     links: NDArray[Any],
     models: NDArray[Any],
     timestamp: NDArray[Any],
     samples: NDArray[Any],
     horizon_ms: int,
     bounds: NDArray[Any],
+    period: NDArray[Any],
     score: NDArray[Any],
     made: NDArray[Any],
     work: NDArray[Any],
 ) -> None:
+    """Its second pass."""
     link, model = links[0], models[0]
     for i in range(len(timestamp)):
-        take_sample(link, model, timestamp[i], samples[i], horizon_ms, score[i], work)
-        forecast(link, model, link.count, horizon_ms, bounds, made[i], work)
+        meet_value(link, model, period[i], timestamp[i], samples[i], horizon_ms, score[i], work)
+        conclude(link, model, bounds, 1, made[i], work)
         remember(link, made[i], horizon_ms)
 
 
@@ -189,5 +246,5 @@ def _ratio(found: list[Quality], actual: NDArray[Any]) -> float | None:
     """Published MAE over the bar's; a bar below rounding counts as never wrong."""
     if not found:
         return None
-    bar = min(found[1].mae, found[2].mae)
+    bar = min(one.mae for one in found if one.name in _BARS)
     return found[0].mae / bar if bar > _NOISE * float(np.abs(actual).max()) else None

@@ -12,9 +12,11 @@ import click
 import msgspec
 
 from offline.backtest.bandwidth import Backtest, backtest_column
-from offline.backtest.grid import make_grid
+from offline.backtest.grid import fit_horizon, make_grid
 from offline.series import read_series
-from schemas.error import ConfigError
+from online_models.forecast_artifact import load_forecaster
+from online_models.onnx_model import OnnxModel
+from schemas.error import ConfigError, ModelError
 from schemas.network import TARGETS
 
 _UNITS: Final = {"ms": 1, "s": 1000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -44,6 +46,8 @@ class Duration(click.ParamType):
 @click.option("--horizon", type=Duration(), default="15min", show_default=True, help="How far ahead.")
 @click.option("--test-fraction", type=click.FloatRange(0.0, 1.0, min_open=True), default=0.15, show_default=True,
               help="Share of the samples, the last ones, to score against.")  # fmt: skip
+@click.option("--model", "artifact", type=click.Path(exists=True, path_type=Path),
+              help="Folder of `dwcp train bandwidth`, or its model.onnx: asked as a worker's champion is.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def bandwidth(
     path: Path,
@@ -52,6 +56,7 @@ def bandwidth(
     period: int | None,
     horizon: int,
     test_fraction: float,
+    artifact: Path | None,
     as_json: bool,
 ) -> None:
     """Forecast the columns of a CSV file as a worker forecasts links, and score that.
@@ -62,26 +67,40 @@ def bandwidth(
     forecast one hour ahead; what was used is printed.
 
     With =TARGET a column has that target's bounds: throughput_mbps, rtt_ms, packet_loss, jitter_ms.
-    `published` is what a worker would publish, beside the forecasters it is made of.
+    `published` is what a worker would publish, beside the forecasters it is made of. With --model
+    a trained model is one of them, `trained`; it must look as far ahead.
+
+    A file without times has its period said: --period 5min --time none.
 
     \b
     One file, every column:     dwcp backtest bandwidth --csv link.csv
     Probes, as 5 min means:     dwcp backtest bandwidth --csv rtt.csv --value values=rtt_ms --period 5min
+    With a trained model:       dwcp backtest bandwidth --csv link.csv --period 1min --model trained
     For a program:              dwcp backtest bandwidth --csv link.csv --json | jq '.columns[].ratio'
     """
     targets = dict(_named(value) for value in values)
-    series = read_series(path, time, list(targets))
+    series = read_series(path, time, list(targets), period)
     found = []
     for column in targets or series.columns:
         click.echo(f"streaming {column}: {len(series)} rows", err=True)
         grid = make_grid(column, series.time_ms, series.columns[column], period)
-        found.append(backtest_column(column, grid, targets.get(column), horizon, test_fraction))
+        trained = None if artifact is None else _load(artifact, fit_horizon(horizon, grid.period_ms))
+        found.append(backtest_column(column, grid, targets.get(column), horizon, test_fraction, trained))
     if as_json:
         document = {"csv": str(path), "horizon_asked_ms": horizon, "test_fraction": test_fraction, "columns": found}
         click.echo(msgspec.json.encode(document))
         return
     for result in found:
         click.echo("\n".join(_table(result, horizon)))
+
+
+def _load(artifact: Path, horizon_ms: int) -> OnnxModel:
+    """The model of a folder, looking as far ahead as the backtest does."""
+    path = artifact / "model.onnx" if artifact.is_dir() else artifact
+    try:
+        return load_forecaster(path.read_bytes(), horizon_ms)
+    except (OSError, ModelError) as exc:
+        raise ConfigError("--model", str(artifact), f"a forecaster that a worker can ask ({exc})") from exc
 
 
 def _named(value: str) -> tuple[str, str | None]:

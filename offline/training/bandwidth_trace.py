@@ -14,8 +14,8 @@ from offline.training.bandwidth_sample import Samples
 from online_models.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
 from online_models.forecast_input import make_context
 from online_models.forecaster import BOUNDS, FORECAST, MODEL, forecast, start_models
-from online_models.network import LINK, SCORE, take_sample
 from online_models.network_feature import COUNTERS, FEATURE_NAMES, encode_network, link_type_codes, write_features
+from online_models.network_link import LINK, SCORE, take_sample
 from online_models.waiting import remember
 from schemas.field import LINK_TYPES
 from schemas.network import TARGETS

@@ -150,6 +150,17 @@ def test_the_horizon_is_a_whole_number_of_periods(period_ms: int, asked_ms: int,
     assert result.n == 30
 
 
+@pytest.mark.parametrize("kind", ["weekly", "daily"])
+def test_history_before_1970_is_forecast_alike(kind: str) -> None:
+    grid = make_kind(kind, 3_600_000, 900)
+    weeks = 3200 * 7 * 24 * 3_600_000
+    earlier = backtest_column(kind, replace(grid, time_ms=grid.time_ms - weeks))
+    assert earlier.test_from_ms < 0
+    one, other = (quality(found, "published") for found in (earlier, backtest_column(kind, grid)))
+    assert one.mae == pytest.approx(other.mae, rel=5e-3)  # the profile rounds by turns that depend on the time
+    assert one.coverage == pytest.approx(other.coverage, abs=0.01)
+
+
 def test_a_target_has_its_bounds_and_a_bare_column_none() -> None:
     grid = make_kind("zeros", MINUTE_MS, 1000)
     bounded = stream_link(replace(grid, value=0.2 * grid.value), 2, HORIZON_MS, BOUNDS)

@@ -14,6 +14,7 @@ from offline.backtest.command import backtest
 from schemas.error import ConfigError
 from streams.lazy import Entry
 from tests.offline.backtest.kinds import make_kind
+from tests.online_models.forecaster_model import sealed, weights
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def test_json_holds_every_column_and_forecaster(path: Path) -> None:
         names = [one["name"] for one in column["forecasters"]]
         assert names[:4] == ["published", "persistence", "moving_average", "climatology"]
         assert len(names) == len(set(names)) == 17
+        assert "trained" not in names
         assert all({"mae", "mape", "r2", "coverage", "width"} <= set(one) for one in column["forecasters"])
     assert document["columns"][1]["dropped"] > 0
 
@@ -65,11 +67,35 @@ def test_other_horizons(path: Path, horizon: str) -> None:
         (["--value", "none"], "rate, walk"),
         (["--time", "clock"], "rate, walk"),
         (["--period", "1d"], "at least 20"),
+        (["--time", "none"], "--period must say the spacing"),
+        (["--model", "."], "a forecaster that a worker can ask"),
     ],
 )
 def test_what_cannot_work_is_said(path: Path, args: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         run("--csv", path, *args)
+
+
+def test_a_trained_model_has_its_own_row_and_a_part_in_what_is_published(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(sealed(weights()))
+    options = ("--csv", path, "--value", "walk", "--json", "--model")
+    (column,) = json.loads(run(*options, tmp_path).stdout)["columns"]
+    mae = {one["name"]: one["mae"] for one in column["forecasters"]}
+    assert list(mae)[:3] == ["published", "trained", "persistence"]
+    assert mae["trained"] == pytest.approx(mae["persistence"], rel=1e-3)
+    assert column["ratio"] == pytest.approx(mae["published"] / min(mae["persistence"], mae["moving_average"]))
+    with pytest.raises(ConfigError, match="900000 ms ahead, asked are 1800000"):
+        run("--csv", path, "--horizon", "30min", "--model", tmp_path)
+
+
+def test_a_file_without_times_is_forecast(path: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    bare.write_text("\n".join(row[1] for row in rows) + "\n")
+    (column,) = json.loads(run("--csv", bare, "--period", "5min", "--json").stdout)["columns"]
+    (timed,) = json.loads(run("--csv", path, "--value", "rate", "--json").stdout)["columns"]
+    assert column["n"] == timed["n"]
+    assert column["forecasters"][1] == timed["forecasters"][1]
 
 
 def test_a_length_of_time_that_is_none_is_a_usage_error(path: Path) -> None:
