@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -23,7 +24,8 @@ from streams.agent import Agent, agents_by_name, with_units
 from streams.changelog import Changelog, topic_ids
 from streams.chunk import ChunkSchema
 from streams.fatal import die
-from streams.metric import Metrics, StateGauges, TopicGauges
+from streams.log import logging_config
+from streams.metric import Metrics, StateGauges, TopicGauges, WorkerGauges
 from streams.model.store import ModelStore
 from streams.preflight import check_broker, check_port
 from streams.runner import Runner
@@ -35,6 +37,7 @@ from streams.store import StateStore
 from streams.topic import admin
 from streams.watch import first_waiting
 from streams.web import add_pages
+from streams.web.guard import MAX_BODY_BYTES
 from streams.wire import Wire
 
 _WATCH_S = 10.0
@@ -166,13 +169,47 @@ class Application(faust.App):
         registry = self.metrics.registry
         registry.register(StateGauges(lambda: {name: store.gauges() for name, store in self.stores.items()}))
         registry.register(
-            TopicGauges("dwcp_consumer_lag_records", "Records on the broker that are not committed", self._lag)
+            TopicGauges("dwcp_consumer_lag_records", "Records on the broker that are not committed", self.lag)
         )
         registry.register(
             TopicGauges("dwcp_uncommitted_records", "Records read that are not committed", self._uncommitted)
         )
 
-    def _lag(self) -> dict[str, float]:
+        registry.register(
+            TopicGauges(
+                "dwcp_consumer_lag_seconds", "Age of the newest processed record where others wait", self.lag_seconds
+            )
+        )
+        registry.register(
+            TopicGauges("dwcp_state_bytes", "Bytes of the states' latest snapshots", self._state_bytes, label="agent")
+        )
+        registry.register(WorkerGauges(self._worker_gauges))
+
+    def _worker_gauges(self) -> dict[str, tuple[float, str]]:
+        return {
+            "dwcp_ready": (float(self.ready), "1 once partitions are assigned and states restored"),
+            "dwcp_stalled_seconds": (self.stalled_s, "Time without a commit while records wait for one"),
+            "dwcp_assigned_partitions": (
+                float(len(self.consumer.tracker.partitions()) if self.started else 0),
+                "Partitions that are ours",
+            ),
+        }
+
+    def _state_bytes(self) -> dict[str, float]:
+        return {name: float(store.bytes) for name, store in self.stores.items() if self.declared[name].keeps}
+
+    def lag_seconds(self) -> dict[str, float]:
+        """Age of the newest processed record by topic, 0 where none waits."""
+        ages = dict.fromkeys(sorted(self.chunk_topics), 0.0)
+        if self.started:
+            now, newest = time.time(), self.metrics.newest_ms
+            for tp in self.consumer.tracker.partitions():
+                if tp in newest and self.consumer.lag(tp):
+                    ages[tp.topic] = max(ages[tp.topic], now - newest[tp] / 1000)
+        return ages
+
+    def lag(self) -> dict[str, float]:
+        """Records on the broker that are not committed, by topic."""
         return self._by_topic(lambda tp: self.consumer.lag(tp))
 
     def _uncommitted(self) -> dict[str, float]:
@@ -275,9 +312,11 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "stream_buffer_maxsize": settings.buffer_batches,
         "stream_wait_empty": True,
         "stream_publish_on_commit": False,
+        "logging_config": logging_config(settings),
         "web_bind": settings.web_host,
         "web_host": settings.web_host,
         "web_port": settings.web_port,
+        "web_application_options": {"client_max_size": MAX_BODY_BYTES},
         "web_ssl_context": web_tls_context(settings),
         "web_tables_enabled": False,
         "web_router_enabled": False,

@@ -147,7 +147,8 @@ class Changelog:
                 "fetch.max.bytes": 64 << 20,
                 "queued.max.messages.kbytes": 262_144,
                 "log_level": 3,
-            }
+            },
+            logger=_log,
         )
 
     def _read_snapshots(self, consumer: Consumer, partitions: Mapping[int, int]) -> dict[int, SnapshotLog]:

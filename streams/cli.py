@@ -26,6 +26,7 @@ COMMANDS = {
     "capacity": Entry("offline.capacity.command", "capacity", "Forecast resources, and plan what they will need."),
     "optimize": Entry("offline.optimizer.command", "optimize", "Measure settings, and compare policies that tune."),
     "train": Entry("offline.training.command", "train", "Train models on recorded topics, and judge them."),
+    "sidecar": Entry("offline.sidecar.command", "sidecar", "Keep what streams by, train on it, and lead the models."),
     "models": Entry("offline.model.command", "models", "List, announce, promote and roll back versions of models."),
     "experiments": Entry("streams.model.experiment_command", "experiments", "What experiments found so far."),
     "dead-letters": Entry("streams.dead_letter.command", "dead_letters", "List, show and replay what was rejected."),

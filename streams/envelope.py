@@ -23,6 +23,16 @@ from schemas.topic import Topic
 
 _SPEC: Final = b"1.0"
 _MESSAGE_MAX_CHARACTERS: Final = 500
+_DAY_MS: Final = 86_400_000
+_MANY: Final = 64
+"""From so many on, writing times column by column is faster than numpy's writing of each, four times for a thousand."""
+
+_DAYS: Final = 400
+_DIGITS: Final = (
+    (11, 36_000_000, 10), (12, 3_600_000, 10), (14, 600_000, 6), (15, 60_000, 10),
+    (17, 10_000, 6), (18, 1_000, 10), (20, 100, 10), (21, 10, 10), (22, 1, 10),
+)  # fmt: skip
+"""Where each digit of a time of day stands, in milliseconds."""
 
 
 def output_ids(
@@ -124,8 +134,18 @@ def rfc3339(time_ms: NDArray[np.int64]) -> list[bytes]:
     >>> rfc3339(np.array([1_700_000_000_500]))
     [b'2023-11-14T22:13:20.500Z']
     """
-    text = np.datetime_as_string(time_ms.astype("datetime64[ms]"), timezone="UTC")
-    return text.astype("S").tolist()  # type: ignore[no-any-return]
+    day, ms = np.divmod(time_ms, _DAY_MS)
+    if len(day) < _MANY or day.max() - day.min() > _DAYS:
+        text = np.datetime_as_string(time_ms.astype("datetime64[ms]"), timezone="UTC")
+        return text.astype("S").tolist()  # type: ignore[no-any-return]
+    first = day.min()
+    days = np.datetime_as_string(np.arange(first, day.max() + 1).astype("datetime64[D]")).astype("S10")
+    letters = np.tile(np.frombuffer(b"0000-00-00T00:00:00.000Z", np.uint8), (len(day), 1))
+    letters[:, :10] = days.view(np.uint8).reshape(-1, 10)[day - first]
+    ms = ms.astype(np.int32)
+    for place, unit, base in _DIGITS:
+        letters[:, place] += (ms // unit % base).astype(np.uint8)
+    return letters.view("S24").ravel().tolist()
 
 
 def reject_headers(record: Any, origin: bytes, error: RecordError, stage: str, topic: str, partition: int) -> Headers:

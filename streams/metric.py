@@ -7,10 +7,17 @@ verbatim; they are fed from the gauges of the network state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 disable_created_metrics()
@@ -33,6 +40,7 @@ PBA_GAUGES: Final = {
 
 _STEP_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _RESTORE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_AGE_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 _PBA_BUCKETS_MS: Final = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -41,7 +49,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.newest_ms: dict[Hashable, int] = {}
+        """Time of the newest record that was processed, by topic and partition."""
         r = self.registry
+        ProcessCollector(registry=r)
         self.events_in = Counter("dwcp_events_in", "Records read", ["topic"], registry=r)
         self.events_out = Counter("dwcp_events_out", "Records handed to the producer", ["topic"], registry=r)
         self.dead_letters = Counter(
@@ -73,6 +84,22 @@ class Metrics:
         )
         self.batch_records = Histogram(
             "dwcp_batch_records", "Records per step", ["agent"], buckets=(1, 10, 100, 1000, 4000, 10_000), registry=r
+        )
+        self.record_age_seconds = Histogram(
+            "dwcp_record_age_seconds",
+            "Time from a record's timestamp until its outputs were handed over, of the oldest record of a batch",
+            ["agent"],
+            buckets=_AGE_BUCKETS_S,
+            registry=r,
+        )
+        self.busy_seconds = Counter(
+            "dwcp_busy_seconds", "Time that an agent worked, or waited for outputs to be taken", ["agent"], registry=r
+        )
+        self.step_failures = Counter(
+            "dwcp_step_failures",
+            "Batches whose step failed, and which were tried record by record",
+            ["agent"],
+            registry=r,
         )
         self.pba_predictions = Counter("dwcp_pba_predictions", "Forecasts published", registry=r)
         self.pba_retrain = Counter("dwcp_pba_retrain", "Forecasting models retrained and promoted", registry=r)
@@ -127,17 +154,35 @@ class StateGauges:
 
 
 class TopicGauges:
-    """Collector of one number per topic, read when scraped."""
+    """Collector of one number per topic, or per something else, read when scraped."""
 
-    def __init__(self, name: str, text: str, read: Callable[[], Mapping[str, float]]) -> None:
-        self._name, self._text, self._read = name, text, read
+    def __init__(self, name: str, text: str, read: Callable[[], Mapping[str, float]], label: str = "topic") -> None:
+        self._name, self._text, self._read, self._label = name, text, read, label
 
     def collect(self) -> Iterable[Metric]:
         """One sample per topic."""
-        family = GaugeMetricFamily(self._name, self._text, labels=["topic"])
+        family = GaugeMetricFamily(self._name, self._text, labels=[self._label])
         for topic, value in self._read().items():
             family.add_metric([topic], value)
         yield family
+
+
+class WorkerGauges:
+    """Collector of numbers of the whole worker, read when scraped.
+
+    Parameters
+    ----------
+    read
+        Gives each number and its help text by name.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, tuple[float, str]]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge per number."""
+        for name, (value, text) in self._read().items():
+            yield GaugeMetricFamily(name, text, value=value)
 
 
 def total(gauges: Iterable[Gauges]) -> dict[str, float]:

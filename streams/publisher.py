@@ -9,6 +9,7 @@ broker before their inputs are committed.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -20,8 +21,11 @@ from faust.transport.drivers.aiokafka import Producer
 from schemas.error import InfraError
 from schemas.header import Headers
 from streams.fatal import die
+from streams.security import client_config
 from streams.settings import Settings
 from streams.snapshot import PART_BYTES
+
+_log = logging.getLogger(__name__)
 
 
 class Publish(Protocol):
@@ -54,7 +58,9 @@ class Publisher(Producer):
     async def on_start(self) -> None:
         """Connect both producers."""
         await super().on_start()
-        self._librdkafka = Librdkafka(producer_config(self.app.settings) | {"on_delivery": self._delivered})
+        self._librdkafka = Librdkafka(
+            producer_config(self.app.settings) | {"on_delivery": self._delivered}, logger=_log
+        )
         self._joiner = ThreadPoolExecutor(1, "publisher")
         # A flush returns when nothing is queued; under steady load on a slow broker that would be never.
         self._turn = asyncio.Lock()
@@ -146,8 +152,7 @@ class Publisher(Producer):
 
 def producer_config(settings: Settings) -> dict[str, Any]:
     """Configuration of the librdkafka producer, all of it on purpose."""
-    return {
-        "bootstrap.servers": settings.bootstrap,
+    return client_config(settings) | {
         "client.id": f"{settings.app_id}-publisher",
         "enable.idempotence": True,
         "compression.type": "lz4",

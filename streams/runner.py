@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Mapping, Sequence
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, Final
 
 from schemas.batch import Batch, Rejection, Result
@@ -79,6 +79,8 @@ class Runner:
         self._metrics = metrics
         self._envelopes = {t: Envelope(t, self.agent.name, wire.codec(t)) for t in self.agent.publishes}
         self._step_seconds = metrics.step_seconds.labels(self.agent.name)
+        self._record_age = metrics.record_age_seconds.labels(self.agent.name)
+        self._busy_seconds = metrics.busy_seconds.labels(self.agent.name)
         self._batch_records = metrics.batch_records.labels(self.agent.name)
         self._redelivered = metrics.redelivered.labels(self.agent.name)
         self._misrouted = metrics.misrouted.labels(settings.name_of(self.agent.source))
@@ -111,6 +113,7 @@ class Runner:
         if not begun:
             return
         batch = Chunk.join(begun)
+        started = perf_counter()
         try:
             await self._apply(batch)
             for chunk in begun:
@@ -123,6 +126,7 @@ class Runner:
             _log.exception("%s: the step failed", self._where(batch))
             die(InfraError(f"{self._where(batch)}: {type(exc).__name__}: {exc}"))
         finally:
+            self._busy_seconds.inc(perf_counter() - started)
             for chunk in begun:
                 self._tracker.leave(chunk.span)
 
@@ -141,6 +145,7 @@ class Runner:
             raise
         except Exception:
             _log.exception("%s: the step failed; trying its records one by one", self._where(chunk))
+            self._metrics.step_failures.labels(self.agent.name).inc()
             held = await self.store.rewind(chunk.tp.partition, chunk.span.first)
             work = self._stepper.admit(held, records, self._stepper.decode(records, chunk.tp.partition))
             result = self._stepper.step_each(held, work)
@@ -149,6 +154,8 @@ class Runner:
         rejected += await self._publish_outputs(work, result)
         await self._publish_broadcasts(work, result)
         await self._publish_rejects(chunk, work.origin, rejected)
+        self._record_age.observe(max(0.0, time() - records[0].timestamp / 1000))
+        self._metrics.newest_ms[chunk.tp] = records[-1].timestamp
         self._events_in.inc(len(records))
         self._redelivered.inc(work.redelivered)
         self._misrouted.inc(self._homes.strangers((r.key for r in records), chunk.tp.partition))

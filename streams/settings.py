@@ -17,11 +17,16 @@ from typing import Any, NamedTuple
 from schemas.error import ConfigError
 from schemas.quantity import parse_units
 from schemas.topic import TOPICS, Topic
+from streams.security import MECHANISMS, PROTOCOLS, check_security
 
 _TOPIC_PREFIX = "DWCP_TOPIC_"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _REGISTRY_URL = re.compile(r"(https?://[^\s/@,]+[^\s@,]*(,\s*https?://[^\s/@,]+[^\s@,]*)*|mock://[\w.-]*)?")
+_MODEL_STORE = re.compile(r"(?:(?:file|s3|s3a)://)?[^\r\n:]+")
+_SECRET = ("schema_registry_auth", "model_key", "kafka_sasl_password", "web_token")
+_SECRET_NAME = re.compile("PASS|PASW|AUTH|TOKEN|SECRET|KEY|CRED")
+_LEAST_SECRET = 16
 
 Parse = Callable[[str, str], Any]
 """Turns (variable name, text) into a value, or raises ConfigError."""
@@ -87,6 +92,22 @@ def _brokers(name: str, text: str) -> tuple[str, ...]:
             raise ConfigError(name, text, allowed)
         addresses.append(f"{match[1]}:{match[2]}")
     return tuple(addresses)
+
+
+def _file(name: str, text: str) -> str:
+    if text and not os.access(text, os.R_OK):
+        raise ConfigError(name, text, "a file that can be read, or empty")
+    return text
+
+
+def _secret(name: str, text: str) -> str:
+    if 0 < len(text) < _LEAST_SECRET:
+        raise ConfigError(name, "*****", f"at least {_LEAST_SECRET} characters, or empty")
+    return text
+
+
+def _any(_: str, text: str) -> str:
+    return text
 
 
 def _variable(name: str, default: str, meaning: str, parse: Parse) -> Any:
@@ -177,6 +198,53 @@ class Settings:
         "DWCP_SCHEMA_REGISTRY_AUTH", "", "user:password at the registry",
         _matching(re.compile(r"([^:]+:.+)?"), "user:password"),
     )  # fmt: skip
+    model_store: str = _variable(
+        "DWCP_MODEL_STORE", "models", "where models' artifacts lie: a folder, or s3://bucket/path; nothing is loaded "
+        "from elsewhere", _matching(_MODEL_STORE, "a folder, file:///folder, or s3://bucket/path"),
+    )  # fmt: skip
+    model_key: str = _variable(
+        "DWCP_MODEL_KEY", "", "key that announcements of models are signed with, and must be once it is set", _secret
+    )
+    kafka_security_protocol: str = _variable(
+        "DWCP_KAFKA_SECURITY_PROTOCOL", "plaintext",
+        "how brokers are reached: plaintext, ssl, sasl_plaintext or sasl_ssl",
+        _choice(*PROTOCOLS),
+    )  # fmt: skip
+    kafka_sasl_mechanism: str = _variable(
+        "DWCP_KAFKA_SASL_MECHANISM", "scram-sha-256", "how the password is proved: plain, scram-sha-256, scram-sha-512",
+        _choice(*MECHANISMS),
+    )  # fmt: skip
+    kafka_sasl_username: str = _variable("DWCP_KAFKA_SASL_USERNAME", "", "user at the brokers", _any)
+    kafka_sasl_password: str = _variable("DWCP_KAFKA_SASL_PASSWORD", "", "its password", _any)
+    kafka_ssl_ca: str = _variable(
+        "DWCP_KAFKA_SSL_CA", "", "PEM file of who signed the brokers' certificates; empty: the system's", _file
+    )
+    kafka_ssl_cert: str = _variable(
+        "DWCP_KAFKA_SSL_CERT", "", "PEM file of our own certificate, where brokers ask for one", _file
+    )
+    kafka_ssl_key: str = _variable("DWCP_KAFKA_SSL_KEY", "", "PEM file of its key, without a password", _file)
+    web_token: str = _variable(
+        "DWCP_WEB_TOKEN", "",
+        "bearer token for the page's data and the API; without one, nothing can be posted from other hosts",
+        _secret,
+    )  # fmt: skip
+    web_tls_cert: str = _variable(
+        "DWCP_WEB_TLS_CERT", "", "PEM file of the pages' certificate: HTTPS instead of HTTP", _file
+    )
+    web_tls_key: str = _variable("DWCP_WEB_TLS_KEY", "", "PEM file of its key, without a password", _file)
+    page: str = _variable(
+        "DWCP_PAGE", "on", "the live page at `/`, which reads the output topics", _choice("on", "off")
+    )
+    log_format: str = _variable(
+        "DWCP_LOG_FORMAT", "text", "lines of text, or one JSON object each", _choice("text", "json")
+    )
+    sidecar_data: str = _variable(
+        "DWCP_SIDECAR_DATA", "data", "folder of the sidecar: data sets, trainings, and how far it got",
+        _matching(re.compile(r"[^\r\n]+"), "a folder"),
+    )  # fmt: skip
+    sidecar_port: int = _variable(
+        "DWCP_SIDECAR_PORT", "6070", "port of the sidecar's metrics, at DWCP_WEB_HOST", _number(int, 1, 65535, "")
+    )
     topic_names: Mapping[Topic, str] = field(default_factory=dict)
 
     @classmethod
@@ -203,6 +271,7 @@ class Settings:
             raise ConfigError("DWCP_HEARTBEAT_S", values["heartbeat_s"], allowed)
         if values["output_format"] == "avro-confluent" and not values["schema_registry_url"]:
             raise ConfigError("DWCP_OUTPUT_FORMAT", "avro-confluent", "avro-confluent needs DWCP_SCHEMA_REGISTRY_URL")
+        check_security(values)
         return cls(topic_names=_topic_names(environment), **values)
 
     def name_of(self, topic: Topic) -> str:
@@ -220,7 +289,7 @@ class Settings:
         for key, variable in _BY_FIELD.items():
             value = getattr(self, key)
             text = self.bootstrap if key == "brokers" else _text_of(value)
-            if key == "schema_registry_auth" and text:
+            if key in _SECRET and text:
                 text = "*****"
             rows.append(Effective(variable.name, text, variable.default, variable.meaning))
         for topic, name in self.topic_names.items():
@@ -248,7 +317,9 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
         if name.startswith("DWCP_") and name not in known:
             near = get_close_matches(name, known, n=1, cutoff=0.75)
             hint = f"no such setting; did you mean {near[0]}?" if near else "no such setting; see `dwcp config`"
-            raise ConfigError(name, environment[name], hint)
+            # A secret under a misspelt name is a secret still.
+            value = "*****" if _SECRET_NAME.search(name) else environment[name]
+            raise ConfigError(name, value, hint)
 
 
 def _topic_names(environment: Mapping[str, str]) -> dict[Topic, str]:

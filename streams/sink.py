@@ -6,12 +6,14 @@ for the simulator and for replay: batches in, delivery checked, errors said clea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.error import ConfigError, InfraError
+from streams.security import client_config
 from streams.settings import Settings
 
 _ANSWER_S: Final = 5.0
@@ -32,7 +34,7 @@ class KafkaSink:
     Parameters
     ----------
     broker_url
-        `kafka://host:port`, several separated by commas.
+        `kafka://host:port`, several separated by commas; `DWCP_KAFKA_*` of the environment let it in.
 
     Raises
     ------
@@ -44,14 +46,18 @@ class KafkaSink:
 
     def __init__(self, broker_url: str) -> None:
         try:
-            self._bootstrap = Settings.from_environment({"BROKER_URL": broker_url}).bootstrap
+            secured = {name: value for name, value in os.environ.items() if name.startswith("DWCP_KAFKA_")}
+            settings = Settings.from_environment({**secured, "BROKER_URL": broker_url})
         except ConfigError as exc:
+            if exc.variable != "BROKER_URL":
+                raise
             raise ConfigError("--to", broker_url, exc.allowed) from None
+        self._bootstrap = settings.bootstrap
         self._failure: KafkaError | None = None
         self._sent = self._failed = 0
         self._producer = Producer(
-            {
-                "bootstrap.servers": self._bootstrap,
+            client_config(settings)
+            | {
                 "compression.type": "lz4",
                 "linger.ms": 10,
                 "batch.num.messages": 10_000,

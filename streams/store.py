@@ -100,6 +100,11 @@ class StateStore:
         """Gauges of every partition's state."""
         return [held.state.gauges() for held in self._held.values()]
 
+    @property
+    def bytes(self) -> int:
+        """Of the latest snapshots of all partitions, deltas included."""
+        return sum(written.base_bytes + written.delta_bytes for written in self._written.values())
+
     def assign(self, committed: Mapping[int, int | None], *, settled: bool) -> None:
         """Partitions after a rebalance: go on with what stands where it should, restore the rest.
 

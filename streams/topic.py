@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 from schemas.error import InfraError
 from schemas.topic import REJECTS, TOPICS, Topic
 from streams.publisher import max_record_bytes
+from streams.security import client_config
 from streams.settings import Settings
 
 _TIMEOUT_S: Final = 10.0
@@ -49,7 +50,7 @@ class Difference:
 
 def admin(settings: Settings) -> AdminClient:
     """An admin client; nothing is sent yet."""
-    return AdminClient({"bootstrap.servers": settings.bootstrap, "log_level": 0, "socket.timeout.ms": 10_000})
+    return AdminClient(client_config(settings) | {"log_level": 0, "socket.timeout.ms": 10_000})
 
 
 def partition_counts(client: AdminClient, settings: Settings, timeout_s: float = _TIMEOUT_S) -> dict[str, int]:

@@ -33,7 +33,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from schemas.error import InfraError
-from streams import lenient
+from streams import fetched, garbage, lenient
 from streams.chunk import Chunk
 from streams.offset import OffsetTracker
 from streams.publisher import Publisher
@@ -45,6 +45,7 @@ if faust.__version__ != "0.15.3" or not aiokafka.__version__.startswith("0.14.")
     )
 
 lenient.install()
+fetched.install()
 
 _POLL_S = 0.05
 _DRAIN_S = 5.0
@@ -100,7 +101,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 span = self.consumer.tracker.register(tp, rows[0].offset, rows[-1].offset + 1)
                 taken[tp] = [Chunk(tp, rows, span)]
             else:
-                taken[tp] = rows
+                taken[tp] = [fetched.wrapped(tp.topic, tp.partition, row) for row in rows]
         return taken
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -156,6 +157,7 @@ class Consumer(driver.Consumer):
         self._ends: dict[TP, int] = {}
         self.last_progress = self.last_move = monotonic()
         super().__init__(*args, **kwargs)
+        garbage.settle()  # kernels are compiled and the app stands
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)

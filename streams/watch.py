@@ -7,6 +7,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streams.security import client_config
 from streams.settings import Settings
 
 _TIMEOUT_S: Final = 5.0
@@ -27,7 +28,8 @@ def first_waiting(settings: Settings, floors: Mapping[Place, int]) -> str | None
         Committed offset by topic and partition.
     """
     consumer = Consumer(
-        {"bootstrap.servers": settings.bootstrap, "group.id": f"{settings.app_id}-watch", "enable.auto.commit": False,
+        client_config(settings)
+        | {"group.id": f"{settings.app_id}-watch", "enable.auto.commit": False,
          "isolation.level": "read_uncommitted", "auto.offset.reset": "earliest", "log_level": 0}
     )  # fmt: skip
     try:

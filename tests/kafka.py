@@ -14,7 +14,8 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -59,23 +60,61 @@ def jars() -> Path:
     return CACHE
 
 
+@dataclass(frozen=True)
+class Secured:
+    """A second listener with TLS and SCRAM-SHA-256.
+
+    Parameters
+    ----------
+    port
+        Where on 127.0.0.1.
+    keystore
+        PEM file of the broker's key (PKCS 8) and certificate.
+    passwords
+        By user.
+    """
+
+    port: int
+    keystore: Path
+    passwords: Mapping[str, str]
+
+    def properties(self) -> str:
+        """What it adds to a broker's properties."""
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        return f"""listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={self.keystore}
+sasl.enabled.mechanisms=SCRAM-SHA-256
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={scram}
+"""
+
+    def users(self) -> list[str]:
+        """Options that make the users while the broker's directory is formatted."""
+        named = [f"SCRAM-SHA-256=[name={user},password={word}]" for user, word in self.passwords.items()]
+        return [part for one in named for part in ("--add-scram", one)]
+
+
 class Node:
     """One broker of a cluster, controller as well."""
 
-    def __init__(self, directory: Path, number: int, port: int, controllers: list[int]) -> None:
+    def __init__(
+        self, directory: Path, number: int, port: int, controllers: list[int], secured: Secured | None = None
+    ) -> None:
         self.port = port
+        self._secured = secured
         self._directory = directory / f"node-{number}"
         self._directory.mkdir()
         self._log = self._directory / "kafka.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = self._directory / "server.properties"
         n = len(controllers)
+        extra = f"SASL_SSL://127.0.0.1:{secured.port}," if secured else ""
         voters = ",".join(f"{k}@127.0.0.1:{at}" for k, at in enumerate(controllers, 1))
         self._properties.write_text(
             f"""process.roles=broker,controller
 node.id={number}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controllers[number - 1]}
+listeners=PLAINTEXT://127.0.0.1:{port},{extra}CONTROLLER://127.0.0.1:{controllers[number - 1]}
 controller.listener.names=CONTROLLER
 log.dirs={self._directory / "data"}
 num.partitions=1
@@ -91,11 +130,13 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 log.segment.delete.delay.ms=1000
 """
+            + (secured.properties() if secured else "")
         )
 
     def format(self, cluster: str) -> subprocess.Popen[bytes]:
         """Prepare its directory."""
-        return self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        users = self._secured.users() if self._secured else []
+        return self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties), *users)
 
     def launch(self) -> None:
         """Start its process."""
@@ -140,12 +181,14 @@ class Kafka:
     ----------
     brokers
         How many; topics are replicated to all of them.
+    secured
+        Also listen with TLS and passwords, at `secured.port`; of one broker only.
     """
 
-    def __init__(self, brokers: int = 1) -> None:
+    def __init__(self, brokers: int = 1, secured: Secured | None = None) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="kafka-"))
         ports = _free_ports(2 * brokers)
-        self.nodes = [Node(self._directory, k + 1, ports[k], ports[brokers:]) for k in range(brokers)]
+        self.nodes = [Node(self._directory, k + 1, ports[k], ports[brokers:], secured) for k in range(brokers)]
 
     @property
     def address(self) -> str:

@@ -34,6 +34,7 @@ from schemas.topic import (
 )
 from streams.demo import ledger
 from streams.demo.score import Announced, BandwidthScore, SelectorScore
+from streams.security import client_config
 from streams.settings import Settings
 
 _POLL_RECORDS = 5_000
@@ -213,8 +214,8 @@ _forecast = Decoder(ForecastSeen)
 
 def _consumer(settings: Settings) -> Consumer:
     return Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap,
+        client_config(settings)
+        | {
             "group.id": f"{settings.app_id}-audit",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",

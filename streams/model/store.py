@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from schemas.error import ConfigError, InfraError, ModelRejected
 from schemas.model import ModelAnnouncement
@@ -82,12 +83,9 @@ class ModelStore:
         """
         digest = sha256(content).hexdigest()
         path = self._path(digest)
-        partial = f"{path}{_PARTIAL}{uuid.uuid4().hex}"
         try:
             if not self._holds(path, len(content)):
-                self._fs.makedirs(self._fs._parent(path), exist_ok=True)
-                self._fs.pipe_file(partial, content)
-                self._fs.mv(partial, path)
+                self._write(path, content)
         except OSError as exc:
             raise InfraError(f"cannot write to the model store {self.url}: {exc}") from exc
         return Stored(digest, len(content))
@@ -151,6 +149,15 @@ class ModelStore:
 
     def _path(self, digest: str) -> str:
         return f"{self._root.rstrip('/')}/{path_of(digest)}"
+
+    def _write(self, path: str, content: bytes) -> None:
+        if not isinstance(self._fs, LocalFileSystem):
+            self._fs.pipe_file(path, content)  # object stores write whole objects, and need no folders
+            return
+        partial = f"{path}{_PARTIAL}{uuid.uuid4().hex}"
+        self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+        self._fs.pipe_file(partial, content)
+        self._fs.mv(partial, path)
 
     def _holds(self, path: str, size: int) -> bool:
         try:

@@ -27,6 +27,7 @@ from confluent_kafka import (
 from schemas.error import ConfigError, InfraError
 from schemas.topic import TOPICS
 from streams.recording.format import Recorded
+from streams.security import client_config
 from streams.settings import Settings
 
 _ANSWER_S: Final = 5.0
@@ -89,8 +90,8 @@ class Log:
         self._bootstrap = settings.bootstrap
         self._buffer_bytes = buffer_bytes
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.bootstrap,
+            client_config(settings)
+            | {
                 "group.id": f"{settings.app_id}-recorder",  # never joined: partitions are assigned
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",

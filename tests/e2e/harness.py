@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas.header import CE_ID, ERROR_REASON, ORIGIN, origin_of
 from schemas.topic import DEAD_LETTER, LATE, NETWORK_KEYED, NETWORK_RAW, Topic
 from streams.demo.process import free_port
+from streams.security import client_config
 from streams.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,13 +35,15 @@ REPLIES = (NETWORK_KEYED, DEAD_LETTER, LATE)
 class Worker:
     """`faust -A <app> worker` in a process of its own."""
 
-    def __init__(self, environment: Mapping[str, str], directory: Path, app: str = "tests.e2e.ingest") -> None:
+    def __init__(
+        self, environment: Mapping[str, str], directory: Path, app: str = "tests.e2e.ingest", options: str = ""
+    ) -> None:
         self.port = int(environment.get("DWCP_WEB_PORT") or free_port())
         self.log = directory / f"worker-{self.port}.log"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DWCP_") and k != "BROKER_URL"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "faust", "-A", app, "worker"],
+                [sys.executable, "-m", "faust", *options.split(), "-A", app, "worker"],
                 env={
                     **inherited, "DWCP_LOG_LEVEL": "info",
                     **environment, "DWCP_WEB_PORT": str(self.port),
@@ -58,7 +61,7 @@ class Worker:
         except (urllib.error.URLError, OSError):
             return 0, ""
 
-    def wait_ready(self, timeout_s: float = 40) -> Worker:
+    def wait_ready(self, timeout_s: float = 180) -> Worker:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.tail()
@@ -163,8 +166,8 @@ class Found:
 def read(settings: Settings, topics: Sequence[Topic] = REPLIES) -> Found:
     """Read the topics to their end."""
     consumer = Consumer(
-        {"bootstrap.servers": settings.bootstrap, "group.id": "check", "enable.auto.commit": False,
-         "fetch.wait.max.ms": 10}
+        client_config(settings)
+        | {"group.id": "check", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
     )  # fmt: skip
     found = Found()
     kind = {settings.name_of(topic): topic for topic in topics}

@@ -10,7 +10,7 @@ from schemas import header
 from schemas.batch import Output
 from schemas.error import LateRecord, ValidationError
 from schemas.topic import DEAD_LETTER, DRIFT_ALERT, SYSTEM_KEYED
-from streams.envelope import Envelope, output_ids, reject_headers
+from streams.envelope import Envelope, output_ids, reject_headers, rfc3339
 
 ORIGINS = [b"raw/0/%d" % i for i in range(4)]
 
@@ -49,6 +49,13 @@ def test_encode_fills_id_key_and_headers() -> None:
     assert first[header.CE_TIME] == b"2023-11-14T22:13:20.000Z"
     assert first[header.CE_SPECVERSION] == b"1.0"
     assert first[header.CONTENT_TYPE] == header.JSON
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 500])
+@pytest.mark.parametrize("spread_ms", [1, 86_400_000, 500 * 86_400_000, 2**45])
+def test_times_are_rfc_3339_however_many_there_are(n: int, spread_ms: int) -> None:
+    times = np.random.default_rng(n).integers(-spread_ms, spread_ms, n) + 1_709_164_800_000  # 29 February
+    assert rfc3339(times) == [str(np.datetime64(t, "ms")).encode() + b"Z" for t in times.tolist()]
 
 
 def test_own_keys_of_an_output_win() -> None:

@@ -13,11 +13,12 @@ import msgspec
 from faust.web import View
 
 from schemas.codec import codec_of
-from schemas.error import RecordError
+from schemas.error import InfraError, RecordError
 from schemas.feedback import AnomalyFeedback, check_feedback
-from schemas.header import CONTENT_TYPE, JSON
 from schemas.key import key_of
 from schemas.topic import SYSTEM_FEEDBACK
+from streams.web.courier import Courier
+from streams.web.problem import problem
 
 if TYPE_CHECKING:
     from streams.application import Application
@@ -62,7 +63,7 @@ def problem_of(error: RecordError) -> dict[str, Any]:
     }
 
 
-def add_feedback_page(app: Application) -> None:
+def add_feedback_page(app: Application, courier: Courier) -> None:
     """Take feedback over HTTP."""
 
     @app.page(PATH, name="feedback")
@@ -70,11 +71,14 @@ def add_feedback_page(app: Application) -> None:
         """Operators' words on anomalies."""
 
         async def post(self, request: Any, **_: Any) -> Any:
-            """202 when the word is on its way to the topic; 400 with a problem document when it is none."""
+            """202 with where the word is; 400 with a problem document when it is none; 503 without a broker."""
             try:
-                word = check_word(await self.read_request_content(request))
+                word = check_word(await request.read())  # reads no more than the limit
             except RecordError as exc:
                 return self.json(problem_of(exc), status=HTTPStatus.BAD_REQUEST, content_type=_PROBLEM)
             topic = app.settings.name_of(SYSTEM_FEEDBACK)
-            await app.producer.publish(topic, [word.key], [word.value], [[(CONTENT_TYPE, JSON)]])
-            return self.json({"status": "accepted", "topic": topic}, status=HTTPStatus.ACCEPTED)
+            try:
+                place = await courier.send(topic, word.key, word.value)
+            except InfraError as exc:
+                return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc))
+            return self.json({"status": "accepted", **place._asdict()}, status=HTTPStatus.ACCEPTED)

@@ -1,20 +1,17 @@
-"""Pages of a worker: metrics and health."""
+"""`/metrics`, `/health/ready` and `/health/live`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from streams.feedback_page import add_feedback_page
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from streams.application import Application
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def add_pages(app: Application) -> None:
-    """`/metrics`, `/health/live`, `/health/ready`, and what operators send."""
-    add_feedback_page(app)
+def add_health(app: Application) -> None:
+    """Say how the worker is."""
 
     @app.page("/metrics", name="metrics")
     async def metrics(self: Any, request: Any) -> Any:

@@ -15,9 +15,9 @@ from schemas.error import RecordError
 from schemas.feedback import AnomalyFeedback
 from schemas.topic import SYSTEM_FEEDBACK
 from streams.embedded import EmbeddedBroker
-from streams.feedback_page import PATH, check_word, problem_of
 from streams.recording.log import Log
 from streams.settings import Settings
+from streams.web.feedback import PATH, check_word, problem_of
 from tests.e2e.harness import QUICK, Worker
 
 ID = "dwcp.system.raw.v1/1/243:system.anomaly.latency_spike"

@@ -1,0 +1,211 @@
+"""The live page and the API on a worker that has answered a fleet: in a browser, and by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from schemas.topic import OPTIMIZER_RECOMMENDATION, OPTIMIZER_REQUEST
+from streams.cli import dwcp
+from streams.embedded import EmbeddedBroker
+from streams.recording.log import Log
+from streams.settings import Settings
+from tests.e2e.harness import QUICK, Worker
+from tests.streams.web.server import ask
+
+BROWSERS = ("chromium-headless-shell", "chromium")
+OPTIMIZE = "/api/v3/ml/optimize"
+FLEET = (
+    "--links", "16", "--nodes", "8", "--seconds", "5400", "--transfers", "0.02", "--seed", "7", "--faults", "random",
+    "--speed", "max", "--quiet",
+)  # fmt: skip
+ASKED = {"scope": "us-east", "current": {"hde_compression_level": 6}}
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker that has answered 90 minutes of a fleet with faults."""
+    with EmbeddedBroker() as broker:
+        environment = {"BROKER_URL": broker.address, **QUICK}
+        started = Worker(environment, tmp_path_factory.mktemp("page"), app="app")
+        started.broker = broker  # type: ignore[attr-defined]
+        try:
+            started.wait_ready(timeout_s=240)
+            done = CliRunner().invoke(dwcp, ["simulate", "--to", broker.address, *FLEET])
+            assert done.exit_code == 0, done.output
+            wait_idle(started)
+            yield started
+        finally:
+            started.kill()
+
+
+def wait_idle(worker: Worker) -> None:
+    """Until nothing more is processed."""
+    before, deadline = -1.0, time.monotonic() + 60
+    while (now := worker.counter("dwcp_events_in_total")) != before or not now:
+        assert time.monotonic() < deadline, worker.tail()
+        before = now
+        time.sleep(1)
+
+
+def state(worker: Worker) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ask(worker.port, "GET", "/api/v3/live/state").body)
+    return found
+
+
+def browser() -> str:
+    """A headless Chromium; without one the test is skipped, and fails in CI."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        reason = "no chromium-headless-shell (apt-get install chromium-headless-shell)"
+        if os.environ.get("CI"):
+            pytest.fail(f"CI runs these tests: {reason}")
+        pytest.skip(reason)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_shows_what_the_api_says_and_complains_of_nothing(worker: Worker, scheme: Any, tmp_path: Path) -> None:
+    executable = browser()
+    playwright = pytest.importorskip("playwright.sync_api")
+    complaints: list[str] = []
+    with playwright.sync_playwright() as run:
+        chromium = run.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = chromium.new_page(color_scheme=scheme, viewport={"width": 1200, "height": 1500})
+        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: complaints.append(str(e)))
+        page.on("requestfailed", lambda r: complaints.append(f"{r.url}: {r.failure}"))
+        page.goto(f"http://127.0.0.1:{worker.port}/")
+        page.wait_for_selector("#forecast canvas", timeout=30_000)
+        page.wait_for_function("document.getElementById('s-worker')?.textContent === 'ready'", timeout=30_000)
+        page.wait_for_timeout(1500)
+        said = state(worker)
+        shown = {name: page.inner_text(f"#s-{name}") for name in ("worker", "events", "dead", "partitions", "late")}
+        assert shown == {
+            "worker": "ready",
+            "events": f"{said['worker']['events_in']:,.0f}",
+            "dead": f"{said['worker']['dead_letters']:,.0f}",
+            "partitions": f"{said['worker']['partitions']:,}",
+            "late": f"{said['worker']['late']:,.0f}",
+        }
+        assert page.locator("#link option").all_inner_texts() == said["links"]
+        assert page.locator("#anomalies button").count() == len(said["system_anomaly"]) > 0
+        accuracy = page.locator("#models tr", has_text="selector accuracy").locator("td").nth(1).inner_text()
+        assert accuracy == f"{100 * said['models']['selector_accuracy']:.1f} %"
+        assert page.locator("[data-for=optimizer]").is_visible()
+        assert not page.locator("[data-for=forecast]").is_visible()
+        page.screenshot(path=os.environ.get("PAGE_SCREENSHOT", str(tmp_path / "page.png")) if scheme == "light" else
+                        str(tmp_path / "dark.png"))  # fmt: skip
+        # By keyboard alone: a point of the forecast, and its record.
+        page.focus("#forecast")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#record[open] >> text=dwcp record dwcp.network.forecast.v1", timeout=10_000)
+        assert page.inner_text("#record-value").startswith("{")
+        page.keyboard.press("Escape")
+        page.locator("#anomalies button").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#record[open] >> text=dwcp record dwcp.system.anomaly.v1", timeout=10_000)
+        chromium.close()
+    assert not complaints
+
+
+def test_the_page_shows_what_subscribers_get(worker: Worker) -> None:
+    said = state(worker)
+    assert said["missing"] == []
+    assert said["skipped"] == 0
+    settings = Settings.from_environment({"BROKER_URL": worker.broker.address})  # type: ignore[attr-defined]
+    with Log(settings, ["dwcp.system.anomaly.v1"]) as log:
+        published = [json.loads(record.value or b"") for record in log.read()]
+    newest = [one["id"] for one in said["system_anomaly"]]
+    assert set(newest) <= {one["id"] for one in published}
+    assert len(newest) == min(100, len(published))
+    seen = json.loads(ask(worker.port, "GET", f"/api/v3/live/record?id={newest[0]}").body)
+    assert seen["value"] in published
+    assert seen["origin"].startswith("dwcp.system.raw.v1/")
+
+
+def test_metrics_name_no_node_and_no_link(worker: Worker) -> None:
+    text = worker.get("/metrics")[1]
+    node = state(worker)["links"][0].partition(":")[0]
+    assert len(node) > 3
+    assert node not in text
+    assert len(text.splitlines()) < 2500
+
+
+def test_what_is_asked_of_the_optimizer_is_on_its_topic_and_in_its_status(worker: Worker) -> None:
+    answer = ask(worker.port, "POST", OPTIMIZE, json.dumps(ASKED).encode())
+    said = json.loads(answer.body)
+    assert (answer.status, said["status"], said["topic"]) == (202, "accepted", OPTIMIZER_REQUEST.name)
+    deadline = time.monotonic() + 10
+    while True:
+        status = json.loads(ask(worker.port, "GET", f"{OPTIMIZE}/status?scope=us-east").body)
+        if said["request_id"] in [one["request_id"] for one in status["requests"]]:
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(0.2)
+    assert json.loads(ask(worker.port, "GET", f"{OPTIMIZE}/status?scope=nowhere").body)["requests"] == []
+    found = json.loads(ask(worker.port, "GET", f"{OPTIMIZE}/recommendations").body)
+    assert found == {"recommendations": []}, OPTIMIZER_RECOMMENDATION.name
+
+
+def test_the_api_holds_what_its_description_says_whatever_is_sent(worker: Worker) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    base = f"http://127.0.0.1:{worker.port}"
+    described = schemathesis.openapi.from_url(f"{base}/api/v3/openapi.json")
+    for operation in described.get_all_operations():
+        call = operation.ok()
+
+        @given(case=call.as_strategy())
+        @settings(max_examples=25, deadline=None, phases=[Phase.generate], derandomize=True,
+                  suppress_health_check=list(HealthCheck))  # fmt: skip
+        def holds(case: Any) -> None:
+            case.call_and_validate(base_url=base, excluded_checks=[
+                schemathesis.checks.CHECKS.get_one("positive_data_acceptance")])  # fmt: skip
+
+        holds()
+    assert worker.get("/health/ready")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"POST /api/v3/ml/optimize HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        b"POST /api/v3/ml/optimize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
+        b"GET /page/..%2f..%2fapp.py HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /page/../../app.py HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/v3/live/record?id=%ff%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused_without_a_trace_of_our_insides(worker: Worker, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=20) as raw:
+        raw.sendall(sent)
+        status = raw.recv(65_536)
+    assert status[:10] in (b"HTTP/1.1 4", b"HTTP/1.0 4"), status[:100]
+    assert b"Traceback" not in status
+    assert b"application(" not in status
+
+
+def test_an_open_page_does_not_hold_up_a_stop(worker: Worker) -> None:
+    """Last of all: it ends the worker."""
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=20) as raw:
+        raw.sendall(b"GET /api/v3/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"text/event-stream" in raw.recv(65_536)
+        started = time.monotonic()
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(20) == 0, worker.tail()
+        assert time.monotonic() - started < 10

@@ -1,0 +1,44 @@
+"""Requests for better parameters: what is taken, and what is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.error import RecordError
+from streams.web.optimize import check_request
+
+SENT = {"scope": "us-east", "current": {"hde_compression_level": 6, "acp_quorum_size": 5}}
+
+
+def test_an_id_and_a_time_are_made_up_where_they_are_missing() -> None:
+    one, other = (check_request(json.dumps(SENT).encode(), 1_767_571_204_015) for _ in range(2))
+    assert (one.scope, one.timestamp, one.trigger) == ("us-east", 1_767_571_204_015, "operator")
+    assert one.request_id != other.request_id
+    named = check_request(json.dumps(SENT | {"request_id": "r", "timestamp": 5}).encode(), 7)
+    assert (named.request_id, named.timestamp) == ("r", 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "say"),
+    [
+        ({"scope": None}, "schema", "scope"),
+        ({"current": {"warp_factor": 9}}, "enum", "hde_compression_level"),
+        ({"current": {"hde_compression_level": 10}}, "range", "from 1 to 9"),
+        ({"current": {"hde_compression_level": "much"}}, "schema", "current"),
+        ({"max_cpu_pct": 101}, "schema", "max_cpu_pct"),
+        ({"trigger": "boredom"}, "schema", "trigger"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_its_reason(change: dict[str, Any], reason: str, say: str) -> None:
+    with pytest.raises(RecordError, match=say) as raised:
+        check_request(json.dumps(SENT | change).encode(), 0)
+    assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
+def test_what_is_no_document_is_refused(body: bytes) -> None:
+    with pytest.raises(RecordError):
+        check_request(body, 0)
