@@ -1,10 +1,14 @@
-"""System: how unusual a node's metrics are, what hours come to, and whether latency will break its objective."""
+"""System: how unusual a node's metrics are, what hours come to, whether latency will break, what would do better."""
 
 from __future__ import annotations
 
 from functools import partial
+from importlib import resources
 
 from online_models.onnx_model import OnnxModel
+from online_models.optimizer import Optimizing
+from online_models.optimizer_prior import Prior
+from online_models.optimizer_space import GROUPS
 from online_models.parts import PartsOf
 from online_models.performance import PerformanceState
 from online_models.performance_input import INPUT_NAMES
@@ -12,6 +16,8 @@ from online_models.rollup import RollupState
 from online_models.system import SystemState
 from schemas.topic import (
     DRIFT_ALERT,
+    OPTIMIZER_RECOMMENDATION,
+    OPTIMIZER_ROLLOUT,
     PERFORMANCE_FEATURES,
     PERFORMANCE_PREDICTION,
     SYSTEM_ANOMALY,
@@ -23,10 +29,15 @@ from schemas.topic import (
 )
 from streams.agent import declare
 
+_MEASURED = resources.files("online_models") / "measured"
+_PRIORS = {name: Prior.read((_MEASURED / f"{name}.npz").read_bytes()) for name in GROUPS}
+
 agent = declare(
     "system",
     source=SYSTEM_KEYED,
-    state=PartsOf(anomalies=SystemState, rollups=RollupState, performance=PerformanceState),
+    state=PartsOf(
+        anomalies=SystemState, rollups=RollupState, performance=PerformanceState, optimizer=Optimizing(_PRIORS)
+    ),
     publishes=(
         SYSTEM_SCORE,
         SYSTEM_ANOMALY,
@@ -34,6 +45,8 @@ agent = declare(
         SYSTEM_ROLLUP,
         PERFORMANCE_FEATURES,
         PERFORMANCE_PREDICTION,
+        OPTIMIZER_RECOMMENDATION,
+        OPTIMIZER_ROLLOUT,
         DRIFT_ALERT,
     ),
     keeps=SYSTEM_STATE,

@@ -1,4 +1,4 @@
-"""The life of an alert: it opens, is updated, and is resolved, by the clock of its node alone.
+"""The life of an alert: it opens, is updated, and is resolved, by the clock of its node or link alone.
 
 Anomalous records of one node and type are one alert until none came for five minutes of
 event time: the first opens it, one that is worse than any before or comes five minutes after the last word
@@ -25,16 +25,15 @@ OPEN: Final = 0
 UPDATE: Final = 1
 RESOLVED: Final = 2
 
-_N: Final = len(TYPES)
 
-ALERT: Final = (
-    ("alert_opened_at", "i8", (_N,)),
-    ("alert_seen_at", "i8", (_N,)),
-    ("alert_said_at", "i8", (_N,)),
-    ("alert_count", "i8", (_N,)),
-    ("alert_severity", "i8", (_N,)),
-)
-"""Fields of a node's state kept here, by type; `alert_count` anomalous records so far, 0 without an alert."""
+def alert_fields(types: int) -> tuple[tuple[str, str, tuple[int]], ...]:
+    """Fields of a state kept here, by type; `alert_count` anomalous records so far, 0 without an alert."""
+    names = ("alert_opened_at", "alert_seen_at", "alert_said_at", "alert_count", "alert_severity")
+    return tuple((name, "i8", (types,)) for name in names)
+
+
+ALERT: Final = alert_fields(len(TYPES))
+"""Fields of a node's state."""
 
 MOMENT: Final = row_dtype(
     ("row", "i8"),
@@ -46,9 +45,6 @@ MOMENT: Final = row_dtype(
     ("severity", "i8"),
 )
 """One thing to say of an alert, at a row of the batch."""
-
-MOST_PER_ROW: Final = _N + 1
-"""Moments that one record can bring: all alerts resolved, and one opened."""
 
 
 @njit(cache=True)
@@ -68,7 +64,7 @@ def resolve_alerts(node: Any, timestamp: int, row: int, moments: NDArray[Any], n
     -------
     How many moments there are now.
     """
-    for k in range(_N):
+    for k in range(len(node.alert_count)):
         if node.alert_count[k] > 0 and timestamp - node.alert_seen_at[k] >= QUIET_MS:
             n = _say(node, k, RESOLVED, row, moments, n)
             node.alert_count[k] = 0
@@ -77,7 +73,7 @@ def resolve_alerts(node: Any, timestamp: int, row: int, moments: NDArray[Any], n
 
 @njit(cache=True)
 def follow_alert(node: Any, kind: int, severity: int, timestamp: int, row: int, moments: NDArray[Any], n: int) -> int:
-    """Take an anomalous record in; parameters and result as of `resolve_alerts`, `kind` a place in `TYPES`."""
+    """Take an anomalous record in; parameters and result as of `resolve_alerts`, `kind` a place among the types."""
     opens = node.alert_count[kind] == 0
     if opens:
         node.alert_opened_at[kind] = timestamp
@@ -106,6 +102,6 @@ def _say(node: Any, kind: int, status: int, row: int, moments: NDArray[Any], n: 
     return n + 1
 
 
-def new_moments(rows: int) -> NDArray[Any]:
-    """Room for all that so many records can bring."""
-    return np.zeros(rows * MOST_PER_ROW, MOMENT)
+def new_moments(rows: int, types: int = len(TYPES)) -> NDArray[Any]:
+    """Room for all that so many records can bring: each can resolve all alerts and open one."""
+    return np.zeros(rows * (types + 1), MOMENT)

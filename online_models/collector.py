@@ -13,15 +13,19 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.collector_feature import (
+    MAX,
     MEAN,
     N_FEATURES,
     SINCE_SPIKE,
+    SPIKE_DEVIATIONS,
     STD,
     median_spacing,
     minutes_since,
-    spike_at,
+    newest_above,
     write_calendar,
     write_even,
+    write_quantiles,
+    write_spectra,
     write_statistics,
 )
 from schemas.error import ConfigError
@@ -30,12 +34,14 @@ from schemas.system import METRICS
 WINDOW: Final = 128
 WINDOW_MAX: Final = 10_000
 WINDOW_MIN: Final = 64
-PERIOD_MS: Final = 60_000
-"""How often a node's features are published, in event time. Each 5 s they would be half of all that is published."""
+PERIOD_MS: Final = 300_000
+"""How often a node's features are published, in event time: twice in the default window, 432 numbers each time."""
 
 N_METRICS: Final = len(METRICS)
 
 _FAR: Final = 1e30
+_SAMPLES: Final = 2048
+"""Samples of a metric that there is room for: 16 nodes at the default window, which stay in a core's cache."""
 
 
 def buffer_fields(window: int = WINDOW, metrics: int = N_METRICS) -> tuple[tuple[Any, ...], ...]:
@@ -55,7 +61,7 @@ def buffer_fields(window: int = WINDOW, metrics: int = N_METRICS) -> tuple[tuple
         ("collected", "i8"),
         ("spike", "i8", (metrics,)),
         ("time", "i8", (window,)),
-        ("value", "f4", (window, metrics)),
+        ("value", "f4", (metrics, window)),
     )
 
 
@@ -68,7 +74,7 @@ def push_sample(node: Any, time_ms: int, x: NDArray[Any]) -> None:
     at = node.seen % node.time.shape[0]
     node.time[at] = time_ms
     for j in range(x.shape[0]):
-        node.value[at, j] = min(max(x[j], -_FAR), _FAR)
+        node.value[j, at] = min(max(x[j], -_FAR), _FAR)
     node.clock = time_ms
     node.seen += 1
 
@@ -80,15 +86,22 @@ def unroll(node: Any, limit: int, time_ms: NDArray[Any], value: NDArray[Any]) ->
     Parameters
     ----------
     time_ms, value
-        `[limit]` and `[limit, metric]`.
+        `[limit]` and `[metric, limit]`.
     """
-    size = node.time.shape[0]
+    times, values = node.time, node.value
+    size = times.shape[0]
     n = min(min(node.seen, size), limit)
-    for i in range(n):
-        at = (node.seen - n + i) % size
-        time_ms[i] = node.time[at]
-        for j in range(value.shape[1]):
-            value[i, j] = node.value[at, j]
+    first = (node.seen - n) % size
+    before = min(n, size - first)
+    for i in range(before):
+        time_ms[i] = times[first + i]
+    for i in range(before, n):
+        time_ms[i] = times[i - before]
+    for j in range(value.shape[0]):
+        for i in range(before):
+            value[j, i] = values[j, first + i]
+        for i in range(n - before):
+            value[j, before + i] = values[j, i]
     return int(n)
 
 
@@ -97,40 +110,45 @@ def collect(
     node: Any,
     time_ms: NDArray[Any],
     value: NDArray[Any],
-    column: NDArray[Any],
-    ordered: NDArray[Any],
+    work: NDArray[Any],
     features: NDArray[Any],
     even: NDArray[Any],
+    ordered: NDArray[Any],
     about: Any,
 ) -> None:
-    """All features of a node but those of the spectrum, and the even window for these.
+    """All features of a node but those of order and spectrum, and the windows for these.
 
     Parameters
     ----------
     node
         Its row; the times of spikes are updated.
-    time_ms, value, column, ordered
-        Work space `[window]`, `[window, metric]`, `[window]`, `[window]`.
+    time_ms, value, work
+        Work space `[window]`, `[metric, window]`, `[window]`.
     features
         `[metric, 27]`.
     even
-        `[metric, window]`.
+        `[metric, window]`: samples at even times.
+    ordered
+        `[metric, window]`: samples as they are, infinity behind them.
     about
         Record of `ABOUT`.
     """
     n = unroll(node, time_ms.shape[0], time_ms, value)
     now = time_ms[n - 1]
     for j in range(features.shape[0]):
-        for i in range(n):
-            column[i] = value[i, j]
+        write_statistics(value[j], n, features[j])
         write_calendar(now, features[j])
-        write_statistics(column[:n], ordered[:n], features[j])
-        node.spike[j] = max(node.spike[j], spike_at(time_ms[:n], column[:n], features[j, MEAN], features[j, STD]))
+        limit = features[j, MEAN] + SPIKE_DEVIATIONS * features[j, STD]
+        if features[j, MAX] > limit:
+            node.spike[j] = max(node.spike[j], newest_above(time_ms, value[j], n, limit))
         since = node.spike[j] if node.spike[j] > 0 else node.first
         features[j, SINCE_SPIKE] = minutes_since(now, since)
+        for i in range(n):
+            ordered[j, i] = value[j, i]
+        ordered[j, n:] = np.inf
     about.samples = n
-    about.spacing_ms = median_spacing(time_ms[:n], ordered)
-    about.even = write_even(time_ms[:n], value[:n], about.spacing_ms, even)
+    about.spacing_ms = median_spacing(time_ms[:n], work)
+    about.even = write_even(time_ms[:n], value, about.spacing_ms, even)
     node.collected = now
 
 
@@ -139,21 +157,36 @@ ABOUT: Final = np.dtype([("row", "i8"), ("samples", "i8"), ("spacing_ms", "i8"),
 
 
 class Collected:
-    """Room for the features of some nodes, filled by `collect`.
+    """Room for the features of some nodes: `collect` begins them one by one, `finish` ends them together.
 
     Parameters
     ----------
-    capacity
-        Of nodes.
     window, metrics
         Of the nodes' buffers.
     """
 
-    def __init__(self, capacity: int, window: int, metrics: int = N_METRICS) -> None:
+    def __init__(self, window: int, metrics: int = N_METRICS) -> None:
+        capacity = max(_SAMPLES // window, 1)
         self.about = np.zeros(capacity, ABOUT)
         self.features = np.zeros((capacity, metrics, N_FEATURES))
         self.even = np.zeros((capacity, metrics, window))
-        self.time = np.zeros(window, np.int64)
-        self.value = np.zeros((window, metrics))
-        self.column = np.zeros(window)
-        self.ordered = np.zeros(window)
+        self.ordered = np.zeros((capacity, metrics, window), np.float32)
+        self.time, self.work = np.zeros(window, np.int64), np.zeros(window, np.int64)
+        self.value = np.zeros((metrics, window))
+
+    def finish(self, made: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """What the first `made` are of, `[made]` of `ABOUT`, and their features, `[made, metric, 27]`."""
+        about, features = self.about[:made].copy(), self.features[:made].copy()
+        if made:
+            ordered = self.ordered[:made]
+            ordered.sort(axis=2)
+            _write_order(ordered, about["samples"], features)
+            write_spectra(self.even[:made], about["even"], about["spacing_ms"], features)
+        return about, features
+
+
+@njit(cache=True)
+def _write_order(ordered: NDArray[Any], samples: NDArray[Any], features: NDArray[Any]) -> None:
+    for k in range(features.shape[0]):
+        for j in range(features.shape[1]):
+            write_quantiles(ordered[k, j], samples[k], features[k, j])

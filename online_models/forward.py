@@ -12,15 +12,17 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
+from online_models.optimizer import check_request
 from online_models.served import KIND
 from online_models.trial import KIND as EXPERIMENT
 from schemas.batch import Batch, Broadcast, Rejection, Result
 from schemas.codec import Codec, codec_of
 from schemas.error import RecordError, ValidationError
 from schemas.experiment import ExperimentState
-from schemas.feedback import AnomalyFeedback, check_feedback
+from schemas.feedback import AnomalyFeedback, about_link, check_feedback
 from schemas.model import ModelAnnouncement
-from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED, Topic
+from schemas.optimizer import OptimizerRequest
+from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, OPTIMIZER_REQUEST, SYSTEM_KEYED, Topic
 
 MODEL_TOPICS: Final = {
     "selector": COMPRESSION_KEYED,
@@ -41,6 +43,10 @@ class Forward:
         self._codec: Codec[Any] = codec_of(self.record)
         self._forwarded = 0
 
+    def targets(self, record: Any) -> tuple[Topic, ...]:
+        """The keyed topics that a record concerns; one, unless a subclass knows of more."""
+        return (self.target(record),)
+
     def target(self, record: Any) -> Topic:
         """The keyed topic that a record concerns.
 
@@ -52,13 +58,13 @@ class Forward:
         raise NotImplementedError
 
     def step(self, batch: Batch) -> Result:
-        """A broadcast for every record."""
+        """Broadcasts for every record."""
         broadcasts: list[Broadcast] = []
         rejected: list[Rejection] = []
         for row, body in enumerate(self._codec.encode(batch.columns)):
             try:
-                target = self.target(msgspec.json.decode(body, type=self.record))
-                broadcasts.append(Broadcast(row, target, self.kind, body))
+                targets = self.targets(msgspec.json.decode(body, type=self.record))
+                broadcasts += [Broadcast(row, target, self.kind, body) for target in targets]
             except RecordError as exc:
                 rejected.append(Rejection(row, exc))
         self._forwarded += len(broadcasts)
@@ -97,9 +103,23 @@ class Feedback(Forward):
     record = AnomalyFeedback
     kind = "system.feedback"
 
-    def target(self, record: AnomalyFeedback) -> Topic:
-        """Where anomalies are found."""
+    def targets(self, record: AnomalyFeedback) -> tuple[Topic, ...]:
+        """Where such anomalies are found; maintenance of a node is also of its links."""
         check_feedback(record)
+        if record.maintenance_until is not None:
+            return SYSTEM_KEYED, NETWORK_KEYED
+        return (NETWORK_KEYED if about_link(record) else SYSTEM_KEYED,)
+
+
+class Requests(Forward):
+    """Requests for better parameters, to the states that watch the nodes."""
+
+    record = OptimizerRequest
+    kind = OPTIMIZER_REQUEST.kind
+
+    def target(self, record: OptimizerRequest) -> Topic:
+        """Where nodes are watched."""
+        check_request(record)
         return SYSTEM_KEYED
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from online_models.slot import Key, row_dtype
-from schemas.feedback import EVERY_NODE
+from schemas.feedback import EVERY_NODE, AnomalyFeedback
 from schemas.key import key_of
 
 WINDOWS: Final = 64
@@ -39,17 +39,43 @@ class Maintenance:
         held[same] = np.zeros((), WINDOW)
         return bool(same.any())
 
+    def heed(self, feedback: AnomalyFeedback) -> str:
+        """Take a word on maintenance in, which names node and times; what it came to."""
+        begin, end = feedback.timestamp, feedback.maintenance_until
+        assert begin is not None
+        assert end is not None
+        if feedback.undo:
+            return "maintenance cancelled" if self.cancel(feedback.node_id, begin) else "no such window"
+        self.announce(feedback.node_id, begin, end)
+        return f"maintenance from {begin} to {end}"
+
+    def hushed_links(
+        self, node_id: NDArray[np.object_], peer_id: NDArray[np.object_], time_ms: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each sample falls into a window of either end of its link, `[n]`."""
+        if not len(self._near(time_ms)):
+            return np.zeros(len(time_ms), np.bool_)
+        ends = ([key_of(one) for one in end.tolist()] for end in (node_id, peer_id))
+        return np.logical_or(*(self.hushed(keys, time_ms) for keys in ends))
+
     def hushed(self, keys: Sequence[Key], time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each record falls into a window of its node, `[n]`."""
         found = np.zeros(len(keys), np.bool_)
-        known = self.windows[self.windows["end"] > 0]
-        if not len(known) or time_ms.min() >= known["end"].max() or time_ms.max() < known["begin"].min():
+        known = self._near(time_ms)
+        if not len(known):
             return found
         nodes = np.array([_hash(key or b"") for key in keys], np.uint64)
         for window in known:
             within = (time_ms >= window["begin"]) & (time_ms < window["end"])
             found |= within & ((window["node"] == 0) | (nodes == window["node"]))
         return found
+
+    def _near(self, time_ms: NDArray[np.int64]) -> NDArray[Any]:
+        """The windows, unless all are before or after these times."""
+        known = self.windows[self.windows["end"] > 0]
+        if not len(known) or time_ms.min() >= known["end"].max() or time_ms.max() < known["begin"].min():
+            return known[:0]
+        return known
 
 
 def _hash_of(node_id: str) -> int:

@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
 from online_models.collector import PERIOD_MS, WINDOW, Collected, buffer_fields, collect
-from online_models.collector_feature import write_spectrum
+from online_models.collector_feature import N_FEATURES, RANKED_MAX
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.performance_input import CONTEXT, INPUT_NAMES, MOMENT, N_INPUTS, STEPS, observe, write_input
 from online_models.performance_model import (
+    BREACH,
     N_DRIVERS,
     SCORE,
+    close_breach,
     confidence_of,
     new_breach,
+    open_breach,
     pending_fields,
     predict_breach,
     predict_change,
@@ -51,9 +54,6 @@ OBJECTIVE_MS: Final = 200.0
 """The documented warning threshold of latency."""
 
 PUBLISH_MS: Final = 25_000
-
-_CHUNK: Final = 64
-"""Feature vectors made before the kernel is left for their spectra."""
 
 ANSWER: Final = row_dtype(
     ("published", "u1"),
@@ -110,7 +110,7 @@ class PerformanceState(PartitionState):
         self._kinds = np.zeros(4, np.int64)
         self._told = np.zeros(2, np.int64)
         self._champion = Served(MODEL_NAME)
-        self._room = Collected(_CHUNK, window)
+        self._room = Collected(window)
         self._work = _Work()
         row = row_dtype(
             *buffer_fields(window), *CONTEXT, *pending_fields(), ("published", "i8"), ("published_probability", "f8")
@@ -168,15 +168,13 @@ class PerformanceState(PartitionState):
                 self._table.rows, self._breach.state, self._breach.intercept, self._score, at, slot, timestamp, x,
                 self._lateness_ms, self._period_ms, self._publish_ms, self._objective_ms,
                 kind, clock, answer, inputs,
-                room.time, room.value, room.column, room.ordered, room.features, room.even, room.about,
-                work.time, work.value, work.column, work.ordered, work.features, work.moment, work.x, work.change,
-                work.regressor, work.gain,
+                room.time, room.value, room.work, room.features, room.even, room.ordered, room.about,
+                work.time, work.value, work.key, work.ordered, work.gaps, work.features, work.moment,
+                work.x, work.change, work.regressor, work.gain, work.breach,
             )  # fmt: skip
-            for k in range(made):
-                even, spacing_ms = int(room.about["even"][k]), int(room.about["spacing_ms"][k])
-                write_spectrum(room.even[k, :, :even], spacing_ms, room.features[k])
-            abouts.append(room.about[:made].copy())
-            features.append(room.features[:made].copy())
+            about, found = room.finish(made)
+            abouts.append(about)
+            features.append(found)
         return np.concatenate(abouts), np.concatenate(features)
 
     def _ask(self, answer: NDArray[Any], inputs: NDArray[np.float32]) -> tuple[list[str], list[str]]:
@@ -226,13 +224,15 @@ class _Work:
 
     def __init__(self) -> None:
         self.time = np.zeros(STEPS, np.int64)
-        self.value = np.zeros((STEPS, len(METRICS)))
-        self.column, self.ordered = np.zeros(STEPS), np.zeros(STEPS)
-        self.features = np.zeros(27)
+        self.value = np.zeros((len(METRICS), RANKED_MAX))
+        self.key = np.zeros(RANKED_MAX, np.float32)
+        self.ordered, self.gaps = np.zeros(STEPS), np.zeros(STEPS, np.int64)
+        self.features = np.zeros(N_FEATURES)
         self.moment = np.zeros(1, MOMENT)
         self.x = np.zeros(N_INPUTS)
         self.change = np.zeros((HORIZON_STEPS, 4))
         self.regressor, self.gain = np.zeros(4), np.zeros(4)
+        self.breach = np.zeros((len(BREACH), N_INPUTS))
 
 
 @njit(cache=True)
@@ -240,16 +240,19 @@ def _step(
     nodes: Any, state: Any, intercept: Any, scores: Any, at: int, slot: Any, timestamp: Any, x: Any,
     lateness_ms: int, period_ms: int, publish_ms: int, objective: float,
     kind: Any, clock: Any, answer: Any, inputs: Any,
-    c_time: Any, c_value: Any, c_column: Any, c_ordered: Any, c_features: Any, c_even: Any, c_about: Any,
-    time: Any, value: Any, column: Any, ordered: Any, features: Any, moment: Any, input_: Any, change: Any,
-    regressor: Any, gain: Any,
+    c_time: Any, c_value: Any, c_work: Any, c_features: Any, c_even: Any, c_ordered: Any, c_about: Any,
+    time: Any, value: Any, key: Any, ordered: Any, gaps: Any, features: Any, moment: Any,
+    input_: Any, change: Any, regressor: Any, gain: Any, breach: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """Step over rows from `at` on until they end or the room for features is full: where, and how many."""
     made = 0
     score = scores[0]
+    open_breach(state, breach)
+    end = len(slot)
     for i in range(at, len(slot)):
         if made == len(c_about):
-            return i, made
+            end = i
+            break
         node = nodes[slot[i]]
         clock[i] = node.clock
         kind[i] = arrival(node.seen > 0, node.clock, timestamp[i], lateness_ms)
@@ -259,32 +262,32 @@ def _step(
             start_node(node)
             node.published = timestamp[i] - publish_ms
         observe(node, timestamp[i], x[i], objective)
-        settle(node, objective, state, intercept, score, input_, regressor, gain)
-        write_input(node, objective, time, value, column, ordered, features, input_, moment[0])
+        settle(node, objective, state, intercept, breach, score, input_, regressor, gain)
+        write_input(node, objective, time, value, key, ordered, gaps, features, input_, moment[0])
         if moment[0].ready:
             for j in range(input_.shape[0]):
                 inputs[i, j] = input_[j]
                 input_[j] = inputs[i, j]  # what is remembered, in single precision, is what is predicted from
-            probability = predict_breach(state, intercept, score, input_)
+            probability = predict_breach(intercept, breach, score, input_)
             predict_change(node, input_, change, regressor)
             remember(node, timestamp[i], moment[0], input_, probability, change)
             alarming = probability >= LIKELY and node.published_probability < LIKELY
             if alarming or timestamp[i] - node.published >= publish_ms:
-                _answer(node, score, state, moment[0], input_, probability, change, answer[i])
+                _answer(score, breach, moment[0], input_, probability, change, answer[i])
                 node.published = timestamp[i]
                 node.published_probability = probability
         if timestamp[i] - node.collected >= period_ms:
-            collect(node, c_time, c_value, c_column, c_ordered, c_features[made], c_even[made], c_about[made])
+            collect(node, c_time, c_value, c_work, c_features[made], c_even[made], c_ordered[made], c_about[made])
             c_about[made].row = i
             made += 1
-    return len(slot), made
+    close_breach(state, breach)
+    return end, made
 
 
 @njit(cache=True)
 def _answer(
-    node: Any,
     score: Any,
-    state: NDArray[Any],
+    breach: NDArray[Any],
     moment: Any,
     x: NDArray[Any],
     probability: float,
@@ -299,4 +302,4 @@ def _answer(
     answer.step_ms = moment.spacing_ms
     for h in range(HORIZON_STEPS):
         answer.predicted[h] = max(moment.current + moment.scale * change[h, 0], 0.0)
-    write_drivers(state, x, answer.driver)
+    write_drivers(breach, x, answer.driver)

@@ -29,12 +29,17 @@ from online_models.collector_feature import (
     MIN,
     N_FEATURES,
     QUANTILE,
+    RANKED_MAX,
     SKEWNESS,
+    SPIKE_DEVIATIONS,
     STD,
     median_spacing,
     minutes_since,
-    spike_at,
+    newest_above,
+    rank_values,
+    sum_apart,
     write_calendar,
+    write_quantiles,
     write_statistics,
 )
 from schemas.performance import HORIZON_STEPS, LAGS, QUANTILES
@@ -124,8 +129,9 @@ def write_input(
     objective: float,
     time_ms: NDArray[Any],
     value: NDArray[Any],
-    column: NDArray[Any],
+    key: NDArray[Any],
     ordered: NDArray[Any],
+    gaps: NDArray[Any],
     features: NDArray[Any],
     x: NDArray[Any],
     moment: Any,
@@ -138,25 +144,28 @@ def write_input(
         Its row; the time of the target's last spike is updated.
     objective
         Of the target, in its unit.
-    time_ms, value, column, ordered, features
-        Work space `[60]`, `[60, metric]`, `[60]`, `[60]`, `[27]`.
+    time_ms, value, key, ordered, gaps, features
+        Work space `[60]`, `[metric, 64]`, float32 `[64]`, `[60]`, `[60]`, `[27]`.
     x
         `[len(input_names)]`.
     moment
         Record of `MOMENT`.
     """
     n = unroll(node, time_ms.shape[0], time_ms, value)
-    for i in range(n):
-        column[i] = value[i, 0]
+    column = value[0]
     current = column[n - 1]
+    rank_values(column, n, key, ordered)
     write_calendar(time_ms[n - 1], features)
-    write_statistics(column[:n], ordered[:n], features)
+    write_statistics(column, n, features)
+    write_quantiles(ordered, n, features)
     mean = features[MEAN]
     scale = max(features[STD], _LEAST_SCALE * abs(mean), 1e-6)
-    node.spiked = max(node.spiked, spike_at(time_ms[:n], column[:n], mean, features[STD]))
+    high = mean + SPIKE_DEVIATIONS * features[STD]
+    if features[MAX] > high:
+        node.spiked = max(node.spiked, newest_above(time_ms, column, n, high))
     since = node.spiked if node.spiked > 0 else node.first
     moment.current, moment.mean, moment.scale = current, mean, scale
-    moment.spacing_ms = median_spacing(time_ms[:n], ordered)
+    moment.spacing_ms = median_spacing(time_ms[:n], gaps)
     moment.ready = 1 if n >= WARM_UP and moment.spacing_ms > 0 else 0
     x[0] = math.sin(2 * math.pi * features[HOUR] / 24)
     x[1] = math.cos(2 * math.pi * features[HOUR] / 24)
@@ -184,10 +193,8 @@ def write_input(
     _write_objective(column, n, objective, scale, features, x[at + 1 :])
     x[at + 10] = node.breach_rate
     at += 11
-    for j in range(1, value.shape[1]):
-        for i in range(n):
-            column[i] = value[i, j]
-        _write_other(column, n, x[at : at + 2])
+    for j in range(1, value.shape[0]):
+        _write_other(value[j], n, x[at : at + 2])
         at += 2
 
 
@@ -209,15 +216,28 @@ def _write_objective(
 
 @njit(cache=True)
 def _write_other(column: NDArray[Any], n: int, x: NDArray[Any]) -> None:
-    mean = _mean_of_last(column, n, n)
-    scale = max(_std_of_last(column, n, n), _LEAST_SCALE * abs(mean), 1e-6)
+    mean, scale = _units(column, n)
     x[0] = _limited(column[n - 1], mean, scale)
     x[1] = _limited(_mean_of_last(column, n, 5), mean, scale)
 
 
 @njit(cache=True)
+def _units(column: NDArray[Any], n: int) -> tuple[float, float]:
+    """Mean, and standard deviation or what stands for it, of a window `[64]`, its newest value repeated behind it."""
+    newest = column[n - 1]
+    for i in range(n, RANKED_MAX):
+        column[i] = newest
+    total, square = sum_apart(column, n)
+    mean = newest + total / n
+    variance = max(square - total * total / n, 0.0) / max(n - 1, 1)
+    return mean, max(math.sqrt(variance), _LEAST_SCALE * abs(mean), 1e-6)
+
+
+@njit(cache=True)
 def _limited(value: float, mean: float, scale: float) -> float:
-    return min(max((value - mean) / scale, -_Z), _Z)
+    z = (value - mean) / scale
+    z = z if z < _Z else _Z
+    return z if z > -_Z else -_Z
 
 
 @njit(cache=True)
@@ -280,19 +300,18 @@ def trace_inputs(
         `[0, 60, metric]` leaves it out.
     """
     m = value.shape[1]
-    times, window = np.zeros(STEPS, np.int64), np.zeros((STEPS, m))
-    column, ordered, features = np.zeros(STEPS), np.zeros(STEPS), np.zeros(N_FEATURES)
+    times, window, key = np.zeros(STEPS, np.int64), np.zeros((m, RANKED_MAX)), np.zeros(RANKED_MAX, np.float32)
+    ordered, gaps, features = np.zeros(STEPS), np.zeros(STEPS, np.int64), np.zeros(N_FEATURES)
     for i in range(len(time_ms)):
         observe(node, time_ms[i], value[i], objective)
-        write_input(node, objective, times, window, column, ordered, features, x[i], moment[i])
+        write_input(node, objective, times, window, key, ordered, gaps, features, x[i], moment[i])
         if sequence.shape[0] > 0:
             n = min(i + 1, STEPS)
             for j in range(m):
-                mean = _mean_of_last(window[:, j], n, n)
-                scale = max(_std_of_last(window[:, j], n, n), _LEAST_SCALE * abs(mean), 1e-6)
+                mean, scale = _units(window[j], n)
                 for k in range(n):
-                    sequence[i, STEPS - n + k, j] = _limited(window[k, j], mean, scale)
+                    sequence[i, STEPS - n + k, j] = _limited(window[j, k], mean, scale)
 
 
 assert N_INPUTS == N_TARGET + 2 * (N_METRICS - 1)
-assert HORIZON_STEPS * LABEL_STRETCH < STEPS
+assert HORIZON_STEPS * LABEL_STRETCH < STEPS <= RANKED_MAX

@@ -35,7 +35,6 @@ _PACKED: Final = packed_size(_N_REGRESSORS)
 _EXPERTS: Final = 3  # the line, persistence, the mean of the last 10
 _FORGETTING: Final = 0.999
 _ERROR_RATE: Final = 0.01
-_SHARPNESS: Final = 6.0
 _CHANGE: Final = 20.0
 _START_WEIGHT: Final = 2.0
 _SETTLING: Final = 500.0
@@ -92,12 +91,77 @@ def start_node(node: Any) -> None:
         node.waiting_time[h] = 0
 
 
+BREACH: Final = ("mean", "variance", "weight", "deviation", "scaled")
+"""Rows of the regression's work space, so that 66 inputs are scaled side by side; deviations of 0 stand as infinite."""
+
+
 @njit(cache=True)
-def predict_breach(state: NDArray[Any], intercept: NDArray[Any], score: Any, x: NDArray[Any]) -> float:
+def open_breach(state: NDArray[Any], work: NDArray[Any]) -> None:
+    """Lay the regression out in `work`, `[5, input]` with the rows of `BREACH`."""
+    for j in range(state.shape[0]):
+        row = state[j]
+        work[0, j], work[1, j], work[2, j] = row.mean, row.variance, row.weight
+        work[3, j] = math.sqrt(row.variance) if row.variance != 0.0 else math.inf
+
+
+@njit(cache=True)
+def close_breach(state: NDArray[Any], work: NDArray[Any]) -> None:
+    """Write back what `learn_breach` changed."""
+    for j in range(state.shape[0]):
+        row = state[j]
+        row.count = state[0].count
+        row.mean, row.variance, row.weight = work[0, j], work[1, j], work[2, j]
+
+
+@njit(cache=True)
+def learn_breach(
+    state: NDArray[Any], intercept: NDArray[Any], work: NDArray[Any], x: NDArray[Any], label: int, importance: float
+) -> None:
+    """`logistic.learn` of inputs without NaN, to the bit, in the work space; the count is in `state[0]`."""
+    state[0].count += 1
+    count = state[0].count
+    for j in range(x.shape[0]):
+        before = work[0, j]
+        mean = before + (x[j] - before) / count
+        variance = work[1, j] + ((x[j] - before) * (x[j] - mean) - work[1, j]) / count
+        deviation = math.sqrt(variance)
+        work[0, j], work[1, j] = mean, variance
+        work[3, j] = deviation if variance != 0.0 else math.inf
+    sign = 1.0 if label == 1 else -1.0
+    z = _breach_logit(intercept, work, x) * sign
+    if z > 18.0:
+        gradient = math.exp(-z) * -sign
+    elif z < -18.0:
+        gradient = -sign
+    else:
+        gradient = -sign / (math.exp(z) + 1.0)
+    gradient *= importance
+    intercept[0] -= logistic.INTERCEPT_RATE * gradient
+    for j in range(x.shape[0]):
+        work[2, j] -= logistic.LEARNING_RATE * (work[4, j] * gradient)
+
+
+@njit(cache=True)
+def _breach_logit(intercept: NDArray[Any], work: NDArray[Any], x: NDArray[Any]) -> float:
+    for j in range(x.shape[0]):
+        work[4, j] = (x[j] - work[0, j]) / work[3, j]
+    total = 0.0
+    for j in range(x.shape[0]):
+        total += work[2, j] * work[4, j]
+    return float(total + intercept[0])
+
+
+@njit(cache=True)
+def predict_breach(intercept: NDArray[Any], work: NDArray[Any], score: Any, x: NDArray[Any]) -> float:
     """Probability that the objective breaks within the horizon."""
     if score.count < WARMING:
         return float(max(x[_BREACH_RATE], x[_ABOVE_5]))
-    return float(logistic.probability(state, intercept, x))
+    logit = _breach_logit(intercept, work, x)
+    if logit < -30.0:
+        return 0.0
+    if logit > 30.0:
+        return 1.0
+    return 1.0 / (1.0 + math.exp(-logit))
 
 
 @njit(cache=True)
@@ -119,7 +183,8 @@ def predict_change(node: Any, x: NDArray[Any], out: NDArray[Any], regressor: NDA
         out[h, 3] = x[_MEAN_10] - x[_CURRENT]
         total = weighed = 0.0
         for k in range(_EXPERTS):
-            weight = (node.expert_error[h, k] + 1e-3) ** -_SHARPNESS
+            square = (node.expert_error[h, k] + 1e-3) ** 2
+            weight = 1.0 / (square * square * square)  # sharp: small errors win
             total += weight
             weighed += weight * out[h, 1 + k]
         out[h, 0] = weighed / total
@@ -148,6 +213,7 @@ def settle(
     objective: float,
     state: NDArray[Any],
     intercept: NDArray[Any],
+    work: NDArray[Any],
     score: Any,
     x: NDArray[Any],
     regressor: NDArray[Any],
@@ -159,6 +225,8 @@ def settle(
     ----------
     node
         Its newest sample was pushed and nothing is remembered of it yet.
+    work
+        Of the regression, with the rows of `BREACH`.
     x, regressor, gain
         Work space `[input]`, `[4]`, `[4]`.
     """
@@ -168,19 +236,19 @@ def settle(
     node.waiting_time[at] = 0
     if started == 0 or node.clock - started > LABEL_STRETCH * steps * spacing:
         return False
-    size = node.time.shape[0]
+    size, target = node.time.shape[0], node.value[0]
     breach = 0
     for h in range(steps):
-        if node.value[(node.seen - steps + h) % size, 0] > objective:
+        if target[(node.seen - steps + h) % size] > objective:
             breach = 1
     for j in range(x.shape[0]):
         x[j] = node.waiting_x[at, j]
     _score_breach(score, node.waiting_probability[at], breach)
     importance = max(_LEAST_IMPORTANCE, 1.0 / math.sqrt(1.0 + score.count / _SETTLING))
-    logistic.learn(state, intercept, x, breach, importance)
+    learn_breach(state, intercept, work, x, breach, importance)
     _write_regressors(x, regressor)
     for h in range(steps):
-        actual = node.value[(node.seen - steps + h) % size, 0]
+        actual = target[(node.seen - steps + h) % size]
         change = (actual - node.waiting_current[at]) / node.waiting_scale[at]
         change = min(max(change, -_CHANGE), _CHANGE)
         for k in range(_EXPERTS):
@@ -195,21 +263,25 @@ def settle(
 
 
 @njit(cache=True)
-def write_drivers(state: NDArray[Any], x: NDArray[Any], out: NDArray[Any]) -> None:
-    """Inputs that push the log-odds up most, strongest first; -1 where fewer than five do."""
-    taken = np.zeros(x.shape[0], np.bool_)
+def write_drivers(work: NDArray[Any], x: NDArray[Any], out: NDArray[Any]) -> None:
+    """Inputs that push the log-odds up most, strongest first; -1 where fewer than five do.
+
+    Parameters
+    ----------
+    work
+        Of the regression; what scaled inputs stand in is overwritten.
+    """
+    push = work[4]
+    for j in range(x.shape[0]):
+        push[j] = work[2, j] * ((x[j] - work[0, j]) / work[3, j])
     for k in range(out.shape[0]):
         best, strongest = -1, 0.0
         for j in range(x.shape[0]):
-            row = state[j]
-            if taken[j] or row.variance <= 0.0:
-                continue
-            push = row.weight * (x[j] - row.mean) / math.sqrt(row.variance)
-            if push > strongest:
-                best, strongest = j, push
+            if push[j] > strongest:
+                best, strongest = j, push[j]
         out[k] = best
         if best >= 0:
-            taken[best] = True
+            push[best] = 0.0
 
 
 @njit(cache=True)

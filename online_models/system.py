@@ -41,7 +41,7 @@ from online_models.verdict import (
     worst_of,
 )
 from schemas.batch import Batch, Control, Output, Result
-from schemas.feedback import AnomalyFeedback, check_feedback
+from schemas.feedback import AnomalyFeedback, about_link, check_feedback
 from schemas.system import METRICS
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_SCORE, SYSTEM_THRESHOLD, Topic
 
@@ -51,6 +51,9 @@ Z_LIMIT: Final = 6.0
 """Range of the deviations the forest sees."""
 
 N_METHODS: Final = 2
+
+OUTLYING_START: Final = 6.0
+"""Where the forest's threshold begins: its scores have a heavier tail than deviations, and find little alone."""
 
 NODE: Final = row_dtype(
     *BASELINE,
@@ -93,7 +96,7 @@ class SystemState(PartitionState):
         self._lateness_ms = lateness_ms
         self._alarms_per_day = false_alarms_per_node_day / N_METHODS
         self._forest = HalfSpaceForest(METRICS, _LIMITS, seed=seed)
-        self._threshold = np.full(N_METHODS, calibration.START)
+        self._threshold = np.array([calibration.START, OUTLYING_START])
         self._spread = np.zeros(SPREAD)
         self._standing = np.full((N_METRICS, 2), START_CHANCE)
         self._thresholds = Thresholds(feedback_rate)
@@ -181,6 +184,8 @@ class SystemState(PartitionState):
             return Result()
         feedback = msgspec.json.decode(control.body, type=AnomalyFeedback)
         check_feedback(feedback)
+        if about_link(feedback):
+            return Result()
         change = self._thresholds.judge(feedback) if feedback.maintenance_until is None else self._maintain(feedback)
         if control.partition:
             return Result()
@@ -224,14 +229,7 @@ class SystemState(PartitionState):
         state.gauges()
 
     def _maintain(self, feedback: AnomalyFeedback) -> Change:
-        begin, end = feedback.timestamp, feedback.maintenance_until
-        assert begin is not None
-        assert end is not None
-        if feedback.undo:
-            reason = "maintenance cancelled" if self._maintenance.cancel(feedback.node_id, begin) else "no such window"
-        else:
-            self._maintenance.announce(feedback.node_id, begin, end)
-            reason = f"maintenance from {begin} to {end}"
+        reason = self._maintenance.heed(feedback)
         factor = float(self._thresholds.factor[UNKNOWN])
         return Change(UNKNOWN, factor, factor, reason)
 

@@ -13,6 +13,9 @@ from schemas.system import ANOMALY_TYPES, AnomalyType, MetricGroup
 EVERY_NODE: Final = "*"
 """`node_id` of a maintenance window of all nodes."""
 
+OF_LINK: Final = "link"
+"""What comes before the type in ids of links' anomalies."""
+
 Factor = Annotated[float, Meta(description="factor", extra_json_schema={"unit": "1"}, gt=0, le=100)]
 
 
@@ -88,6 +91,15 @@ def type_of(feedback: AnomalyFeedback) -> AnomalyType:
     if ending in ANOMALY_TYPES or ending == "unknown":
         return ending  # type: ignore[return-value]
     return feedback.anomaly_type or "unknown"
+
+
+def about_link(feedback: AnomalyFeedback) -> bool:
+    """Whether the anomaly that is meant is a link's; one named by node and time is the node's.
+
+    >>> about_link(AnomalyFeedback(True, "dwcp.network.raw.v1/1/2:system.anomaly.link.latency_spike"))
+    True
+    """
+    return f".{OF_LINK}." in feedback.anomaly_id.rpartition(":")[2]
 
 
 def check_feedback(feedback: AnomalyFeedback) -> None:

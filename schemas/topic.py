@@ -87,7 +87,7 @@ SYSTEM_SCORE: Final = Topic("system", "score", AnomalyScore, "node_id")
 SYSTEM_ROLLUP: Final = Topic("system", "rollup", SystemRollup, "node_id", 400 * _DAY_MS)
 """Kept for over a year: capacity forecasts are made of it."""
 
-SYSTEM_ANOMALY: Final = Topic("system", "anomaly", Anomaly, "node_id", 90 * _DAY_MS)
+SYSTEM_ANOMALY: Final = Topic("system", "anomaly", Anomaly, "node_id or node_id:peer_id", 90 * _DAY_MS)
 SYSTEM_THRESHOLD: Final = Topic("system", "threshold", ThresholdChange, "anomaly_type", 90 * _DAY_MS)
 """What operators' feedback changed, and why: the audit of `SYSTEM_FEEDBACK`."""
 
@@ -108,7 +108,7 @@ PERFORMANCE_PREDICTION: Final = Topic("performance", "prediction", DegradationPr
 CAPACITY_FORECAST: Final = Topic("capacity", "forecast", CapacityForecast, "scope", 90 * _DAY_MS)
 CAPACITY_PLAN: Final = Topic("capacity", "plan", CapacityPlan, "scope", 90 * _DAY_MS)
 CAPACITY_ALERT: Final = Topic("capacity", "alert", CapacityAlert, "scope", 90 * _DAY_MS)
-OPTIMIZER_REQUEST: Final = Topic("optimizer", "request", OptimizerRequest, "scope", 90 * _DAY_MS)
+OPTIMIZER_REQUEST: Final = Topic("optimizer", "request", OptimizerRequest, "any", 90 * _DAY_MS, partitions=1)
 OPTIMIZER_RECOMMENDATION: Final = Topic("optimizer", "recommendation", OptimizerRecommendation, "scope", 90 * _DAY_MS)
 OPTIMIZER_ROLLOUT: Final = Topic("optimizer", "rollout", OptimizerRollout, "scope", 90 * _DAY_MS)
 EXPERIMENT_STATE: Final = Topic("experiment", "state", ExperimentState, "experiment_id", 90 * _DAY_MS, partitions=1)
@@ -120,7 +120,7 @@ MODEL_ANNOUNCEMENT: Final = Topic(
 MODEL_REJECTION: Final = Topic("model", "rejection", ModelRejection, "model_name:model_version", 90 * _DAY_MS)
 
 INPUTS: Final = (COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW)
-SIDE: Final = (SYSTEM_FEEDBACK, MODEL_ANNOUNCEMENT, EXPERIMENT_STATE)
+SIDE: Final = (SYSTEM_FEEDBACK, MODEL_ANNOUNCEMENT, EXPERIMENT_STATE, OPTIMIZER_REQUEST)
 """What concerns every partition of a keyed topic: handed to all of them, in one order, as controls."""
 
 KEYED: Final = (COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED)
@@ -136,7 +136,7 @@ OUTPUTS: Final = (
     PERFORMANCE_PREDICTION,
     DRIFT_ALERT,
 )
-OCCASIONAL: Final = (SYSTEM_THRESHOLD, SYSTEM_ROLLUP, MODEL_REJECTION)
+OCCASIONAL: Final = (SYSTEM_THRESHOLD, SYSTEM_ROLLUP, MODEL_REJECTION, OPTIMIZER_RECOMMENDATION, OPTIMIZER_ROLLOUT)
 """Outputs that an ordinary minute does not have."""
 
 REJECTS: Final = (DEAD_LETTER, LATE)
@@ -144,17 +144,14 @@ STATES: Final = (COMPRESSION_STATE, NETWORK_STATE, SYSTEM_STATE)
 """Where workers keep snapshots of their states; they delete what a newer snapshot replaces."""
 
 IN_USE: Final = INPUTS + SIDE + KEYED + OUTPUTS + OCCASIONAL + STATES + REJECTS + (REPLAYED,)
-"""What the agents and commands of this version read or write."""
+"""What a worker and the commands beside it read or write."""
 
-PLANNED: Final = (
+SIDECAR: Final = (
     CAPACITY_FORECAST,
     CAPACITY_PLAN,
     CAPACITY_ALERT,
-    OPTIMIZER_REQUEST,
-    OPTIMIZER_RECOMMENDATION,
-    OPTIMIZER_ROLLOUT,
     EXPERIMENT_RESULT,
 )
-"""The contract of systems to come, agreed first so that others can build on it; nothing here reads or writes them."""
+"""What the sidecar publishes; a worker does without."""
 
-TOPICS: Final = IN_USE + PLANNED
+TOPICS: Final = IN_USE + SIDECAR

@@ -25,6 +25,7 @@ from offline.backtest.fault_command import report_faults, show_faults
 from offline.series import Series, read_series
 from online_models.calibration import FALSE_ALARMS_PER_NODE_DAY
 from online_models.detector import ALARMS_PER_DAY
+from online_models.link_watch import FALSE_ALARMS_PER_LINK_DAY
 from schemas.error import ConfigError, InfraError
 
 _SHOWN: Final = 20
@@ -58,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 @click.option("--csv", "path", type=click.Path(dir_okay=False, path_type=Path),
               help="A file with a header, a time column and metrics.")  # fmt: skip
 @click.option("--recording", type=click.Path(dir_okay=False, path_type=Path),
-              help="Instead of a CSV file: a recording of nodes' metrics, for the worker's own detector.")  # fmt: skip
+              help="Instead of a CSV file: a recording of nodes or links, for the worker's own detectors.")  # fmt: skip
 @click.option("--truth", type=click.Path(dir_okay=False, path_type=Path),
               help="The faults in the recording, as `dwcp simulate --truth` writes them.")  # fmt: skip
 @click.option("--time", help="The time column. Default: one called timestamp, time, date or the like, else the first.")
@@ -68,13 +69,15 @@ class Report(msgspec.Struct, frozen=True):
               help="Share of the rows after which the threshold is frozen.")  # fmt: skip
 @click.option("--alarms-per-day", type=click.FloatRange(0, 1000, min_open=True),
               help=f"Budget of false alarms per day. Default: {ALARMS_PER_DAY} a series, "
-                   f"{FALSE_ALARMS_PER_NODE_DAY} a node.")  # fmt: skip
+                   f"{FALSE_ALARMS_PER_NODE_DAY} a node, {FALSE_ALARMS_PER_LINK_DAY} a link.")  # fmt: skip
+@click.option("--links", is_flag=True, help="Of the recording, watch the links instead of the nodes.")
 @click.option("--scores", type=click.Path(dir_okay=False, path_type=Path),
               help="Write timestamp,value,anomaly_score,is_alert of every row.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, with every alert.")
 def anomaly(
     path: Path | None, recording: Path | None, truth: Path | None, time: str | None, values: tuple[str, ...],
-    label: str | None, train_fraction: float, alarms_per_day: float | None, scores: Path | None, as_json: bool,
+    label: str | None, train_fraction: float, alarms_per_day: float | None, links: bool, scores: Path | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Find anomalies in a CSV file or a recording, in one pass, as the stream would.
 
@@ -93,11 +96,12 @@ def anomaly(
     Fewer alarms:   dwcp backtest anomaly --csv rps.csv --alarms-per-day 0.1
     The worker's:   dwcp simulate --only system --seconds 14400 --faults random --out a.jsonl.zst --truth a.truth
                     dwcp backtest anomaly --recording a.jsonl.zst --truth a.truth
+    Links, too:     the same with --only network, and --links
     """
     if (path is None) == (recording is None) or (recording is None) != (truth is None):
         raise click.UsageError("Say what to watch: --csv FILE, or --recording FILE with --truth FILE.")
     if recording is not None and truth is not None:
-        faults = report_faults(recording, truth, alarms_per_day or FALSE_ALARMS_PER_NODE_DAY)
+        faults = report_faults(recording, truth, alarms_per_day, links)
         if as_json:
             click.echo(msgspec.json.encode(faults).decode())
         else:

@@ -1,4 +1,4 @@
-"""`dwcp backtest anomaly --recording`: the worker's detector against injected faults."""
+"""`dwcp backtest anomaly --recording`: the worker's detectors against injected faults, of nodes or of links."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 import click
 import msgspec
 
-from offline.backtest.fault import SIGMA, three_sigma, watch_nodes
+from offline.backtest.fault import SIGMA, three_sigma, watch_all
 from offline.backtest.fault_score import FaultScore, TypeScore, read_truth, scatter, score_faults
+from offline.backtest.fault_subject import LINKS, NODES
 from offline.node_metric import read_partitions
 
 _SEED: Final = 1
@@ -20,34 +21,38 @@ class Report(msgspec.Struct, frozen=True):
 
     recording: str
     truth: str
+    of: str
     records: int
-    budget_false_alarms_per_node_day: float
+    budget_false_alarms_per_day: float
     us_per_record: float
     detector: FaultScore
     three_sigma: FaultScore
     random: FaultScore
 
 
-def report_faults(recording: Path, truth: Path, alarms_per_day: float) -> Report:
-    """Stream a recording's nodes through the worker's states, and score the alerts.
+def report_faults(recording: Path, truth: Path, alarms_per_day: float | None = None, links: bool = False) -> Report:
+    """Stream a recording's nodes, or links, through the worker's states, and score the alerts.
 
     Raises
     ------
     ConfigError
         When one of the files cannot be used.
     """
-    faults = read_truth(truth)
-    batches = read_partitions(recording)
-    watched = watch_nodes(batches, alarms_per_day)
+    subject = LINKS if links else NODES
+    budget = subject.budget if alarms_per_day is None else alarms_per_day
+    known = read_truth(truth, subject)
+    batches = read_partitions(recording, topics=subject.topics)
+    watched = watch_all(batches, budget, subject)
     return Report(
         recording=str(recording),
         truth=str(truth),
+        of=subject.name,
         records=watched.records,
-        budget_false_alarms_per_node_day=alarms_per_day,
+        budget_false_alarms_per_day=budget,
         us_per_record=round(watched.seconds / max(watched.records, 1) * 1e6, 2),
-        detector=score_faults(faults, watched.said, batches),
-        three_sigma=score_faults(faults, three_sigma(batches), batches),
-        random=score_faults(faults, scatter(watched.said, batches, _SEED), batches),
+        detector=score_faults(known, watched.said, batches, subject),
+        three_sigma=score_faults(known, three_sigma(batches, subject), batches, subject),
+        random=score_faults(known, scatter(watched.said, batches, _SEED, subject), batches, subject),
     )
 
 
@@ -57,16 +62,21 @@ def show_faults(report: Report) -> None:
     click.echo(f"{report.recording}: {report.records:,} records, {report.us_per_record} us per record")
     header = ("injected", "found", "typed", "in range", "delay s")
     click.echo(f"{'':22}" + "".join(f"{name:>10}" for name in header))
-    rows: list[tuple[str, TypeScore | FaultScore]] = [*one.types.items(), ("all", one)]
+    types = [(name, score) for name, score in one.types.items() if score.injected]
+    rows: list[tuple[str, TypeScore | FaultScore]] = [*types, ("all", one)]
     for name, score in rows:
         delay = "-" if score.median_delay_s is None else f"{score.median_delay_s:.0f}"
         cells = (score.injected, score.found, score.typed, score.within_usual, delay)
         click.echo(f"{name:22}" + "".join(f"{cell:>10}" for cell in cells))
-    click.echo("in range: the metrics stayed within what the node showed outside faults")
+    click.echo(f"in range: the metrics stayed within what the {report.of} showed outside faults")
     compared = (("detector", one), (f"{SIGMA:g} deviations", report.three_sigma), ("random", report.random))
     for name, whole in compared:
         share = whole.found / whole.injected, whole.typed / whole.injected
-        rate = f"{whole.false_alarms_per_node_day:.2f} false alarms per node and day"
-        click.echo(f"{name:22}found {share[0]:.3f}, typed {share[1]:.3f}, {rate} over {whole.node_days:.1f} node days")
-    click.echo(f"budget {report.budget_false_alarms_per_node_day:g}; types of the false alarms: "
+        rate = f"{whole.false_alarms_per_day:.2f} false alarms per {report.of} and day"
+        click.echo(
+            f"{name:22}found {share[0]:.3f}, typed {share[1]:.3f}, {rate} over {whole.days:.1f} {report.of} days"
+        )
+    if one.explained:
+        click.echo(f"{one.explained} further alarms while a link congested, failed or lost capacity by itself")
+    click.echo(f"budget {report.budget_false_alarms_per_day:g}; types of the false alarms: "
                + (", ".join(f"{kind} {n}" for kind, n in one.false_alarms_by_type.items()) or "none"))  # fmt: skip

@@ -1,7 +1,8 @@
-"""`dwcp dataset`: a recording as a Parquet file."""
+"""`dwcp dataset`: a recording as a Parquet file, and what is in one."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from schemas.header import ERROR_MESSAGE, ERROR_REASON, ORIGIN
 from schemas.topic import DEAD_LETTER, INPUTS, KEYED, OUTPUTS, Topic
 from streams.recording.file import read_recording
 from streams.recording.format import Recorded
+from streams.recording.moment import rfc3339
 from streams.recording.progress import Show, progress
 from streams.recording.run import run
 from streams.recording.table import INGESTS
@@ -23,7 +25,65 @@ from streams.settings import Settings
 _TOPICS = KEYED + OUTPUTS
 
 
-@click.command()
+class _WriteByDefault(click.Group):
+    """`dwcp dataset FILE ...` writes, without a word for it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As `write` what begins with no command."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["write", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_WriteByDefault)
+def dataset() -> None:
+    """Turn recordings into data sets, describe and check them.
+
+    \b
+    A recording as Parquet:   dwcp dataset week.jsonl.zst --topic network.features --out features.parquet
+    What the sidecar keeps:   dwcp dataset describe data/topics/network.keyed
+    Fit to learn from:        dwcp dataset validate data/topics/compression.keyed
+    """
+
+
+@dataset.command("describe")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def describe_(path: Path, as_json: bool) -> None:
+    """Rows, times and columns of a Parquet file, or of a folder of them."""
+    from offline.dataset.quality import describe
+
+    found = describe(path)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(f"{found.topic or path}: {found.rows:,} rows in {found.files:,} files, {found.bytes / 1e6:.1f} MB")
+    if found.first_ms is not None and found.last_ms is not None:
+        click.echo(f"from {rfc3339(found.first_ms)} to {rfc3339(found.last_ms)}, {found.repeated:,} repeated origins")
+    for one in found.columns:
+        ends = "" if one.least is None else f"{one.least:.6g} to {one.most:.6g} {one.unit}"
+        click.echo(f"  {one.column:30} {one.type:20} {one.missing / max(found.rows, 1):6.1%} missing  {ends}")
+
+
+@dataset.command("validate")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--missing", default=0.05, show_default=True, type=click.FloatRange(0, 1),
+              help="Share of a column that may be missing, at most.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def validate_(path: Path, missing: float, as_json: bool) -> None:
+    """Check a data set: rows, repeats, missing values, ranges; exit code 1 when one check fails."""
+    from offline.dataset.quality import describe, validate
+
+    findings = validate(describe(path), missing)
+    if as_json:
+        click.echo(msgspec.json.encode(findings).decode())
+    else:
+        for one in findings:
+            click.echo(f"{'ok  ' if one.passed else 'FAIL'} {one.check:40} {one.found}")
+    sys.exit(0 if all(one.passed for one in findings) else 1)
+
+
+@dataset.command("write")
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--topic", required=True, type=click.Choice([t.kind for t in _TOPICS]), metavar="KIND",
               help=f"Whose records: {', '.join(t.kind for t in _TOPICS)}.")  # fmt: skip
@@ -31,7 +91,7 @@ _TOPICS = KEYED + OUTPUTS
 @click.option("--ingest", is_flag=True, help="Make keyed records of the raw ones, as a worker's ingest does.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def dataset(recording: Path, topic: str, out: Path, ingest: bool, as_json: bool, quiet: bool) -> None:
+def write(recording: Path, topic: str, out: Path, ingest: bool, as_json: bool, quiet: bool) -> None:
     """Write one topic's records of a recording as a Parquet file.
 
     Columns are the fields of the topic's record with their types; unit, range and

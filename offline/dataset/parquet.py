@@ -92,10 +92,12 @@ def _batches(
             written.undecoded.append(Undecoded(_place(some[row]), error.reason, str(error)))
         kept = [r for i, r in enumerate(some) if i not in bad]
         written.rows += len(kept)
-        yield _batch(msgspec.to_builtins(decoded), [_origin(r) for r in kept], schema)
+        yield make_batch(decoded, [origin_in(r) for r in kept], schema)
 
 
-def _batch(rows: Sequence[Mapping[str, Any]], origins: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
+def make_batch(records: Sequence[Any], origins: Sequence[str], schema: pa.Schema) -> pa.RecordBatch:
+    """Records of a topic and their origins, `n` of each, as columns of `arrow_schema`."""
+    rows: Sequence[Mapping[str, Any]] = msgspec.to_builtins(records)
     arrays = []
     for one in schema:
         if one.name == ORIGIN:
@@ -108,7 +110,8 @@ def _batch(rows: Sequence[Mapping[str, Any]], origins: Sequence[str], schema: pa
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _origin(record: Recorded) -> str:
+def origin_in(record: Recorded) -> str:
+    """The raw record that a record derives from; itself where it does not say."""
     return next((v.decode() for name, v in record.headers if name == ORIGIN_HEADER and v), _place(record))
 
 

@@ -41,7 +41,7 @@ def anomaly(paths: Sequence[Path], out: Path, form: Form, truth: Path | None, se
                            --out a.jsonl.zst --truth a.truth
     Train:               dwcp train anomaly --data a.jsonl.zst --truth a.truth --out trained
     """
-    faults = None if truth is None else read_truth(truth)
+    faults = None if truth is None else read_truth(truth).faults
     click.echo("reading", err=True)
     rows = read_rows(paths, form)
     click.echo(f"training on {len(rows.time_ms):,} records of {len(set(rows.node.tolist()))} nodes", err=True)

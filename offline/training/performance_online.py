@@ -9,11 +9,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.collector import buffer_fields
-from online_models.collector_feature import N_FEATURES
+from online_models.collector_feature import N_FEATURES, RANKED_MAX
 from online_models.performance_input import CONTEXT, MOMENT, STEPS, input_names, observe, write_input
 from online_models.performance_model import (
+    BREACH,
     SCORE,
     new_breach,
+    open_breach,
     pending_fields,
     predict_breach,
     predict_change,
@@ -81,7 +83,7 @@ def stream_nodes(
     row = row_dtype(*buffer_fields(_WINDOW, m), *CONTEXT, *pending_fields(len(names), horizon))
     nodes = np.zeros(int(node.max()) + 1, row)
     probability, value = np.zeros(len(time_ms)), np.zeros(len(time_ms))
-    times, window, x = np.zeros(STEPS, np.int64), np.zeros((STEPS, m)), np.zeros(len(names))
+    times, window, x = np.zeros(STEPS, np.int64), np.zeros((m, RANKED_MAX)), np.zeros(len(names))
     moment, score, change = np.zeros(1, MOMENT), np.zeros(1, SCORE), np.zeros((horizon, 4))
     _stream(
         nodes, model.state, model.intercept, score, node, time_ms, values, objective,
@@ -95,7 +97,10 @@ def _stream(
     nodes: Any, state: Any, intercept: Any, score: Any, slot: Any, time_ms: Any, values: Any, objective: float,
     times: Any, window: Any, moment: Any, x: Any, change: Any, probability: Any, value: Any,
 ) -> None:  # fmt: skip
-    column, ordered, features = np.zeros(STEPS), np.zeros(STEPS), np.zeros(N_FEATURES)
+    key = np.zeros(RANKED_MAX, np.float32)
+    ordered, gaps, features = np.zeros(STEPS), np.zeros(STEPS, np.int64), np.zeros(N_FEATURES)
+    breach = np.zeros((len(BREACH), x.shape[0]))
+    open_breach(state, breach)
     regressor, gain = np.zeros(4), np.zeros(4)
     single = np.zeros(1, np.float32)
     for i in range(len(time_ms)):
@@ -103,14 +108,14 @@ def _stream(
         if node.seen == 0:
             start_node(node)
         observe(node, time_ms[i], values[i], objective)
-        settle(node, objective, state, intercept, score[0], x, regressor, gain)
-        write_input(node, objective, times, window, column, ordered, features, x, moment[0])
+        settle(node, objective, state, intercept, breach, score[0], x, regressor, gain)
+        write_input(node, objective, times, window, key, ordered, gaps, features, x, moment[0])
         value[i] = values[i, 0]
         if moment[0].ready:
             for j in range(x.shape[0]):
                 single[0] = x[j]
                 x[j] = single[0]
-            probability[i] = predict_breach(state, intercept, score[0], x)
+            probability[i] = predict_breach(intercept, breach, score[0], x)
             predict_change(node, x, change, regressor)
             remember(node, time_ms[i], moment[0], x, probability[i], change)
             value[i] = moment[0].current + moment[0].scale * change[-1, 0]

@@ -58,6 +58,7 @@ class Announced(Struct):
     severity: str
     anomaly_score: float
     status: str = "open"
+    peer_id: str = ""
 
 
 FAULT_GRACE_MS: Final = 60_000
@@ -70,7 +71,7 @@ def score_faults(truth: Iterable[Fault], announced: Iterable[Announced]) -> dict
     Faults of links are not counted: system metrics do not show them.
     """
     by_node: dict[str, list[Announced]] = {}
-    for anomaly in (a for a in announced if a.status != "resolved"):
+    for anomaly in (a for a in announced if a.status != "resolved" and not a.peer_id):
         by_node.setdefault(anomaly.node_id, []).append(anomaly)
     faults = [f for f in truth if f.kind == "anomaly" and ":" not in f.entity]
     found = typed = 0

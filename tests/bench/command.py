@@ -82,6 +82,33 @@ def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, second
         click.echo(f"{name:14}{cells}{one['lost']:>6}")
 
 
+@bench.command()
+@click.option(
+    "--peer",
+    "names",
+    multiple=True,
+    type=click.Choice(["quix", "faust"]),
+    help="Which to run beside this project, again for more; by default both.",
+)
+@click.option("--records", default=300_000, show_default=True, help="Waiting; Quix gets a fifth, Faust a tenth.")
+@click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
+@click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@_as_json
+def peers(names: tuple[str, ...], records: int, links: int, seed: int, as_json: bool) -> None:
+    """The same job on other stream processors: decode samples, 12 means, 3 changes, a score, JSON out."""
+    from tests.bench.peers.run import PEERS, run
+
+    chosen = ["dwcp-streams", *(names or [name for name in PEERS if name != "dwcp-streams"])]
+    found = run(chosen, records, links, seed, lambda text: click.echo(text, err=True))
+    if as_json:
+        _print(found)
+        return
+    click.echo(f"{'':14}{'events/s':>10}{'us each':>9}{'lost':>6}{'differing':>11}{'this is':>9}")
+    for name, one in found["peers"].items():
+        beside = f"{one['differing']:>11}{one['ratio']:>8}x" if "ratio" in one else ""
+        click.echo(f"{name:14}{one['events_per_second']:>10,}{one['cpu_us_per_event']:>9}{one['lost']:>6}{beside}")
+
+
 def _print(found: dict[str, Any]) -> None:
     json.dump(found, sys.stdout)
     sys.stdout.write("\n")

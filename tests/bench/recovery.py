@@ -186,7 +186,7 @@ class _Run:
             "restored_links_per_second": round(held / elapsed),
             "restored_from_snapshots": sum(one.id is not None for one in restored.values()),
             "replayed_records": sum(one.replayed for one in restored.values()),
-            "state_bytes_per_link": network.agent.state()._table.dtype.itemsize,  # type: ignore[attr-defined]
+            "state_bytes_per_link": network.agent.state().row_bytes,  # type: ignore[attr-defined]
             "state_diff": different,
         }
 

@@ -10,7 +10,15 @@ import pytest
 from agents import side
 from online_models.forward import MODEL_TOPICS
 from schemas.header import CONTROL, CONTROL_BODY
-from schemas.topic import DEAD_LETTER, MODEL_ANNOUNCEMENT, PARTITIONS, SYSTEM_FEEDBACK, SYSTEM_KEYED, Topic
+from schemas.topic import (
+    DEAD_LETTER,
+    MODEL_ANNOUNCEMENT,
+    NETWORK_KEYED,
+    PARTITIONS,
+    SYSTEM_FEEDBACK,
+    SYSTEM_KEYED,
+    Topic,
+)
 from streams.recording.format import Recorded
 from streams.recording.run import run
 from tests.online_models.test_served import ONE, announcement
@@ -57,3 +65,15 @@ def test_feedback_that_names_no_anomaly_is_a_dead_letter(word: dict[str, Any], r
     made = send(SYSTEM_FEEDBACK, word)
     assert list(made) == [DEAD_LETTER]
     assert dict(made[DEAD_LETTER][0].headers)["dwcp-error-reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("word", "targets"),
+    [
+        ({"anomaly_id": "raw/0/1:system.anomaly.latency_spike"}, {SYSTEM_KEYED}),
+        ({"anomaly_id": "raw/0/1:system.anomaly.link.latency_spike"}, {NETWORK_KEYED}),
+        ({"node_id": "n", "timestamp": 5, "maintenance_until": 9}, {SYSTEM_KEYED, NETWORK_KEYED}),
+    ],
+)
+def test_feedback_goes_where_such_anomalies_are_found(word: dict[str, Any], targets: set[Topic]) -> None:
+    assert set(send(SYSTEM_FEEDBACK, {"false_positive": True, **word})) == targets

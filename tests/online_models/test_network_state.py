@@ -138,8 +138,10 @@ def test_extreme_constant_links_stay_finite(value: float) -> None:
     result = _run(records)
     for output in result.outputs.values():
         for name, column in output.columns.items():
-            if np.asarray(column).dtype.kind == "f":
-                assert np.isfinite(np.asarray(column)).all(), name
+            values = np.asarray(column)
+            if values.dtype.kind == "f":
+                missing = np.isnan(values) & (name == "amst_effectiveness")  # where nothing was applied
+                assert (np.isfinite(values) | missing).all(), name
     forecast = result.outputs[NETWORK_FORECAST].columns
     assert forecast["predicted_bandwidth_mbps"][-1] == pytest.approx(value)
     assert (np.asarray(forecast["lower"]) >= 0.0).all()

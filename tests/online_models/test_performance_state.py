@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from online_models import logistic
 from online_models.arrival import LATENESS_MS
 from online_models.performance import MODEL_NAME, MODEL_VERSION, PUBLISH_MS, PerformanceState
 from online_models.performance_input import INPUT_NAMES
+from online_models.performance_model import BREACH, close_breach, learn_breach, new_breach, open_breach
 from online_models.performance_record import ACTIONS, recommend
 from schemas.batch import Control
 from schemas.error import ConfigError, ModelError
@@ -42,9 +44,9 @@ def _waves(steps: int, objective: float = 200.0) -> Any:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_results_do_not_depend_on_the_cut(seed: int) -> None:
     batch = _stream()
-    whole = encoded([(0, PerformanceState().step(batch))])
+    whole = encoded([(0, PerformanceState(period_ms=60_000).step(batch))])
     assert len(whole[PERFORMANCE_FEATURES.name]) > 64  # the room for features was full at least once
-    assert run_cut(PerformanceState(), batch, seed) == whole
+    assert run_cut(PerformanceState(period_ms=60_000), batch, seed) == whole
 
 
 def test_captures_restore_the_state_bit_for_bit() -> None:
@@ -90,9 +92,9 @@ def test_what_is_not_ahead_of_the_clock_changes_nothing(behind_ms: int) -> None:
     assert fed._table.rows.tobytes() == before
 
 
-def test_features_come_each_minute_of_every_metric() -> None:
+def test_features_come_each_period_of_every_metric() -> None:
     found: list[PerformanceFeatures] = _decode(
-        PerformanceState(), metrics_of(metric_stream(steps=61, nodes=1)), PERFORMANCE_FEATURES
+        PerformanceState(period_ms=60_000), metrics_of(metric_stream(steps=61, nodes=1)), PERFORMANCE_FEATURES
     )
     assert [(f.timestamp - START_MS) // 60_000 for f in found] == [1, 2, 3, 4, 5]
     assert [f.samples for f in found] == [13, 25, 37, 49, 61]
@@ -102,7 +104,7 @@ def test_features_come_each_minute_of_every_metric() -> None:
 
 def test_features_are_of_the_node_s_own_samples() -> None:
     records = metric_stream(steps=61, nodes=3)
-    found = _decode(PerformanceState(), metrics_of(records), PERFORMANCE_FEATURES)
+    found = _decode(PerformanceState(period_ms=60_000), metrics_of(records), PERFORMANCE_FEATURES)
     for one in found:
         cpu = np.float32([r.cpu_usage for r in records if r.node_id == one.node_id and r.timestamp <= one.timestamp])
         said = dict(zip(NAMES, one.features["cpu_usage"], strict=True))
@@ -113,7 +115,7 @@ def test_features_are_of_the_node_s_own_samples() -> None:
 
 def test_minutes_since_a_spike_count_on_after_it_left_the_window() -> None:
     records = [metrics(START_MS + 5000 * k, cpu_usage=95.0 if k == 30 else 40.0 + k % 3) for k in range(241)]
-    found = _decode(PerformanceState(), metrics_of(records), PERFORMANCE_FEATURES)
+    found = _decode(PerformanceState(period_ms=60_000), metrics_of(records), PERFORMANCE_FEATURES)
     at = NAMES.index("minutes_since_spike")
     said = [f.features["cpu_usage"][at] for f in found]
     assert said[:2] == [1.0, 2.0]  # none yet: since the first sample
@@ -148,6 +150,20 @@ def test_it_learns_when_the_objective_breaks() -> None:
     gauges = fed.gauges()
     assert gauges["performance_change_error"][0] < gauges["performance_change_error_persistence"][0]
     assert later[-1].confidence > 0.5
+
+
+def test_breaches_are_learned_as_the_logistic_regression_does_to_the_bit() -> None:
+    rng = np.random.default_rng(0)
+    fast, plain = new_breach(INPUT_NAMES), new_breach(INPUT_NAMES)
+    work = np.zeros((len(BREACH), len(INPUT_NAMES)))
+    open_breach(fast.state, work)
+    for _ in range(300):
+        x = np.where(np.arange(len(INPUT_NAMES)) % 7 == 0, 0.5, rng.normal(size=len(INPUT_NAMES)))
+        logistic.learn(plain.state, plain.intercept, x, int(x[1] > 1), 0.3)
+        learn_breach(fast.state, fast.intercept, work, x, int(x[1] > 1), 0.3)
+    close_breach(fast.state, work)
+    assert fast.state.tobytes() == plain.state.tobytes()
+    assert fast.intercept == plain.intercept
 
 
 def test_no_prediction_is_scored_across_a_gap() -> None:

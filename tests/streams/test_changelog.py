@@ -13,7 +13,7 @@ from agents import system
 from online_models.system import SystemState
 from schemas import header
 from schemas.topic import SYSTEM_KEYED, SYSTEM_STATE
-from streams.agent import Agent, declare
+from streams.agent import Agent, declare, is_kept
 from streams.changelog import Changelog, Record
 from streams.embedded import EmbeddedBroker
 from streams.metric import Metrics
@@ -73,7 +73,7 @@ class Log:
 
 
 def digest(held: Held) -> str:
-    assert isinstance(held.state, SystemState)
+    assert is_kept(held.state)
     return held.state.digest()
 
 

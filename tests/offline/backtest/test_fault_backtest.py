@@ -11,13 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from offline.backtest.anomaly_command import anomaly
-from offline.backtest.fault import three_sigma, watch_nodes
-from offline.backtest.fault_score import Fault, Said, read_truth, scatter, score_faults
+from offline.backtest.fault import three_sigma, watch_all
+from offline.backtest.fault_score import Fault, Known, Said, read_truth, scatter, score_faults
+from offline.backtest.fault_subject import LINKS
 from offline.node_metric import read_partitions
 from offline.simulator.bank import Bank
 from offline.simulator.feed import record
 from offline.simulator.fleet import Fleet, FleetPlan
-from online_models.sample import system_batch
+from online_models.sample import network_batch, system_batch
 from schemas.batch import Batch
 from schemas.error import ConfigError
 from streams.recording.sink import Recording
@@ -51,14 +52,55 @@ def test_faults_are_found_and_typed_beside_a_rule_and_chance(recorded: tuple[Pat
     recording, truth = recorded
     report = json.loads(run("--recording", recording, "--truth", truth, "--json"))
     found, rule, chance = (report[name] for name in ("detector", "three_sigma", "random"))
-    assert found["injected"] == len(read_truth(truth)) == sum(one["injected"] for one in found["types"].values())
+    assert found["injected"] == len(read_truth(truth).faults) == sum(one["injected"] for one in found["types"].values())
     assert found["found"] >= 0.9 * found["injected"]
     assert found["typed"] >= 0.9 * found["injected"]
-    assert found["false_alarms_per_node_day"] < 0.2 * rule["false_alarms_per_node_day"]
+    assert found["false_alarms_per_day"] < 0.2 * rule["false_alarms_per_day"]
     assert chance["found"] < 0.5 * found["found"]
-    assert found["node_days"] == pytest.approx(1.0, rel=0.02)
+    assert found["days"] == pytest.approx(1.0, rel=0.02)
     assert found["median_delay_s"] < 60
     assert sum(found["false_alarms_by_type"].values()) == found["false_alarms"]
+
+
+@pytest.fixture(scope="module")
+def links(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Eight hours of 12 links with both types of fault, and the truth."""
+    folder = tmp_path_factory.mktemp("links")
+    plan = FleetPlan(seed=7, seconds=8 * 3600, links=12, nodes=6, transfers=0, datasets=("network",), faults="random")
+    fleet = Fleet(plan, bank, {})
+    sink = Recording(folder / "a.jsonl.zst")
+    record(fleet, sink, lambda: False, lambda *_: None)
+    sink.close()
+    (folder / "a.truth").write_text("\n".join(json.dumps(_line(one)) for one in fleet.truth()))
+    return folder / "a.jsonl.zst", folder / "a.truth"
+
+
+def test_faults_of_links_are_found_and_typed(links: tuple[Path, Path]) -> None:
+    report = json.loads(run("--links", "--recording", links[0], "--truth", links[1], "--json"))
+    found, rule, chance = (report[name] for name in ("detector", "three_sigma", "random"))
+    assert (report["of"], report["budget_false_alarms_per_day"]) == ("link", 0.2)
+    assert found["injected"] == len(read_truth(links[1], LINKS).faults)
+    assert found["found"] + found["within_usual"] >= 0.9 * found["injected"]
+    assert found["types"]["latency_spike"]["typed"] >= 0.8 * found["types"]["latency_spike"]["injected"]
+    assert found["false_alarms_per_day"] < 0.2 * rule["false_alarms_per_day"]
+    assert chance["found"] < 0.5 * found["found"]
+    assert found["days"] == pytest.approx(4.0, rel=0.02)
+
+
+def test_a_person_gets_a_table_of_links(links: tuple[Path, Path]) -> None:
+    shown = run("--links", "--recording", links[0], "--truth", links[1])
+    for part in ("throughput_drop", "link days", "by itself", "budget 0.2"):
+        assert part in shown
+    assert "consensus_delay" not in shown
+
+
+@pytest.mark.parametrize("entity", ["a:b", "wan", "*"])
+def test_alarms_of_a_link_in_trouble_are_explained(entity: str) -> None:
+    batch = network_batch(range(0, 60_000_000, 60_000))
+    trouble = Fault("episode", "congestion", entity, 400_000, 500_000)
+    said = [Said("a:b", 450_000, "throughput_drop", True), Said("a:b", 600_000, "throughput_drop", True)]
+    score = score_faults(Known([], [trouble]), said, [batch], LINKS)
+    assert (score.alarms, score.explained, score.false_alarms) == (2, 1, 1)
 
 
 def test_a_person_gets_a_table(recorded: tuple[Path, Path]) -> None:
@@ -69,7 +111,7 @@ def test_a_person_gets_a_table(recorded: tuple[Path, Path]) -> None:
 
 def test_a_smaller_budget_means_fewer_false_alarms(recorded: tuple[Path, Path]) -> None:
     batches, faults = read_partitions(recorded[0]), read_truth(recorded[1])
-    few, many = (score_faults(faults, watch_nodes(batches, budget).said, batches) for budget in (0.001, 300.0))
+    few, many = (score_faults(faults, watch_all(batches, budget).said, batches) for budget in (0.001, 300.0))
     assert few.false_alarms < many.false_alarms
 
 
@@ -94,7 +136,7 @@ FAULT = Fault("anomaly", "latency_spike", "a", 400_000, 500_000)
 
 
 def _score(said: list[Said], faults: tuple[Fault, ...] = (FAULT,), batch: Batch = BATCH):
-    return score_faults(faults, said, [batch])
+    return score_faults(Known(list(faults), []), said, [batch])
 
 
 @pytest.mark.parametrize(

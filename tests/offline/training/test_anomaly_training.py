@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,13 +13,12 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from offline.training import anomaly_forest
 from offline.training.anomaly_command import anomaly
 from offline.training.anomaly_data import FORMS, Form, NodeRows, feature_names, node_rows, read_rows
 from offline.training.anomaly_forest import (
     CONTAMINATION,
     FORESTS,
-    GROUP_TREES,
-    TREES,
     Forests,
     fit_forests,
     score_rows,
@@ -36,16 +36,25 @@ from streams.recording.format import Recorded, encode
 from tests.online_models.stream import metric_stream, metrics, metrics_of
 
 
-def rows(form: Form = "deviations", steps: int = 500) -> NodeRows:
+def rows(form: Form = "deviations", steps: int = 300) -> NodeRows:
     columns = codec_of(SystemMetrics).columns(metric_stream(steps, 4, seed=5))
     x = np.column_stack([columns[name] for name in METRICS])
     return node_rows(columns["timestamp"], columns["node_id"], x, form)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Forests of fewer trees: what is tested does not depend on how many there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anomaly_forest, "TREES", 40)
+        patch.setattr(anomaly_forest, "GROUP_TREES", 15)
+        yield
+
+
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Forests, np.ndarray]:
     found = rows()
-    return fit_forests(found.x[:1000], seed=3), found.x
+    return fit_forests(found.x[:600], seed=3), found.x
 
 
 def test_the_graph_scores_as_scikit_learn_does(fitted: tuple[Forests, np.ndarray]) -> None:
@@ -63,7 +72,7 @@ def test_the_graph_has_one_tree_ensemble_for_all_forests(fitted: tuple[Forests, 
     graph = onnx.load_from_string(export_forests(fitted[0], np.ones(len(FORESTS)))).graph
     (ensemble,) = (node for node in graph.node if node.domain == "ai.onnx.ml")
     trees = next(a for a in ensemble.attribute if a.name == "nodes_treeids").ints
-    assert len(set(trees)) == TREES + GROUP_TREES * (len(FORESTS) - 1)
+    assert len(set(trees)) == anomaly_forest.TREES + anomaly_forest.GROUP_TREES * (len(FORESTS) - 1)
 
 
 @pytest.mark.parametrize(("n", "expected"), [(0, 0.0), (1, 0.0), (2, 1.0), (256, 10.244770920119)])

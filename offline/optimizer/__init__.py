@@ -1,0 +1,1 @@
+"""The auto-optimizer offline: measured environments, policies, and how they compare."""

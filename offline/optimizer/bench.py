@@ -1,0 +1,144 @@
+"""The bench: every policy in every environment, at equal budget, in contexts that none of them has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from offline.optimizer.environment import Task
+from offline.optimizer.grid import Grid
+from offline.optimizer.policy import Make, Policy
+
+F64 = NDArray[np.float64]
+
+SEEDS: Final = 30
+BUDGET: Final = 40
+GOAL: Final = 0.97
+"""Of the measured optimum."""
+
+
+class Episode(Struct, frozen=True):
+    """One policy in one context: evaluations until its recommendation reached the goal (None: never), and the rest.
+
+    `share` has the recommendation's part of the optimum after each evaluation.
+    """
+
+    evaluations: int | None
+    share: list[float]
+    start_share: float
+    gain_share: float
+    unsafe: int
+    over_limit: int
+
+
+class Cell(Struct, frozen=True):
+    """A policy in an environment, over all seeds; `evaluations` that were not enough count as one more than the budget.
+
+    `interval` is the median's, 95 %, by bootstrap over seeds. `reconverged` is after a change of context.
+    """
+
+    policy: str
+    environment: str
+    median_evaluations: float
+    interval: tuple[float, float]
+    p90_evaluations: float
+    reached: float
+    reconverged_median: float
+    reconverged_p90: float
+    reconverged_within_10: float
+    trials: int
+    unsafe_pct: float
+    over_limit_pct: float
+    start_share: float
+    share_at_20: float
+    gain_share: float
+    curve: list[float]
+
+
+class Difficulty(Struct, frozen=True):
+    """How hard an environment is: contexts tested, settings, and the mean part of them within 3 % of the optimum."""
+
+    environment: str
+    contexts: int
+    settings: int
+    good_settings: float
+    default_share: float
+
+
+def run_bench(
+    grids: Mapping[str, Grid], policies: Mapping[str, Make], seeds: int, budget: int, say: Callable[[str], None]
+) -> tuple[list[Cell], list[Difficulty]]:
+    """Every policy in every environment; the same contexts, starts and noise for all."""
+    cells = []
+    for environment, grid in grids.items():
+        for name, make in policies.items():
+            say(f"{environment}: {name}")
+            policy = make(grid)
+            pairs = [_run_seed(policy, grid, seed, budget) for seed in range(seeds)]
+            cells.append(_summarise(name, environment, pairs, budget))
+    return cells, [_difficulty(name, grid) for name, grid in grids.items()]
+
+
+def run_episode(policy: Policy, task: Task, budget: int, rng: Generator) -> Episode:
+    """Tune in one context until the budget is used."""
+    policy.begin(task.about, task.start, rng)
+    incumbent = task.start
+    share: list[float] = []
+    unsafe = over = 0
+    for _ in range(budget):
+        setting = policy.propose()
+        unsafe += task.is_unsafe(setting, incumbent)
+        over += task.breaks_limit(setting)
+        policy.learn(setting, task.evaluate(setting, rng))
+        incumbent = policy.recommend()
+        share.append(task.share(incumbent))
+    first = next((n + 1 for n, one in enumerate(share) if one >= GOAL), None)
+    return Episode(first, share, task.share(task.start), task.gain_share(incumbent), unsafe, over)
+
+
+def _run_seed(policy: Policy, grid: Grid, seed: int, budget: int) -> tuple[Episode, Episode]:
+    """A context from the default setting, then another from what was found."""
+    rng = np.random.default_rng([seed, 77])
+    first, second = rng.choice(list(grid.test), 2, replace=False)
+    before = run_episode(policy, Task(grid, int(first), grid.default), budget, np.random.default_rng([seed, 1]))
+    kept = policy.recommend()
+    after = run_episode(policy, Task(grid, int(second), kept), budget, np.random.default_rng([seed, 2]))
+    return before, after
+
+
+def _summarise(name: str, environment: str, pairs: Sequence[tuple[Episode, Episode]], budget: int) -> Cell:
+    first = np.array([before.evaluations or budget + 1 for before, _ in pairs], np.float64)
+    again = np.array([after.evaluations or budget + 1 for _, after in pairs], np.float64)
+    trials = 2 * budget * len(pairs)
+    unsafe = sum(before.unsafe + after.unsafe for before, after in pairs)
+    over = sum(before.over_limit + after.over_limit for before, after in pairs)
+    curve = np.array([before.share for before, _ in pairs]).mean(axis=0)
+    return Cell(
+        name, environment, float(np.median(first)), _interval(first), float(np.quantile(first, 0.9)),
+        float((first <= budget).mean()), float(np.median(again)), float(np.quantile(again, 0.9)),
+        float((again <= 10).mean()), trials, 100.0 * unsafe / trials, 100.0 * over / trials,
+        float(np.mean([before.start_share for before, _ in pairs])), float(curve[min(19, budget - 1)]),
+        float(np.mean([before.gain_share for before, _ in pairs])), np.round(curve, 4).tolist(),
+    )  # fmt: skip
+
+
+def _interval(values: F64, draws: int = 2000) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    medians = np.median(rng.choice(values, (draws, len(values))), axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _difficulty(name: str, grid: Grid) -> Difficulty:
+    good, start = [], []
+    for context in grid.test:
+        task = Task(grid, context, grid.default)
+        surface = grid.surfaces()[context]
+        good.append(float((task.keeps(surface) & (surface[:, 0] >= task.optimum + np.log(GOAL))).mean()))
+        start.append(task.share(grid.default))
+    return Difficulty(name, len(good), len(grid.settings), float(np.mean(good)), float(np.mean(start)))

@@ -1,0 +1,243 @@
+"""Policies: what to try next, given what was seen. All of them have the same interface and the same budget.
+
+Every policy may learn beforehand from the grid's training contexts, and is told what is known of a
+context before any trial. `learned` and `matern` try only what they believe to be safe.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from offline.optimizer.grid import Grid
+from online_models.optimizer_prior import (
+    COST,
+    CPU,
+    MEMORY,
+    NOISE,
+    PERFORMANCE,
+    Limits,
+    Prior,
+    Trials,
+)
+
+F64 = NDArray[np.float64]
+
+
+class Policy(Protocol):
+    """What the bench asks of a policy."""
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """A context begins: its features, and the setting in force."""
+        ...
+
+    def propose(self) -> F64:
+        """What to try next, `[3]`."""
+        ...
+
+    def learn(self, setting: F64, seen: F64) -> None:
+        """What a trial showed: logarithms `[metric]`."""
+        ...
+
+    def recommend(self) -> F64:
+        """The setting to stay with, of those tried."""
+        ...
+
+
+Make = Callable[[Grid], Policy]
+
+
+class Trying:
+    """What simple policies share: the trials, and the best of those that kept the soft limits."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.limits = Limits()
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Forget the trials."""
+        self.start, self.rng = start, rng
+        self.tried: list[F64] = []
+        self.seen: list[F64] = []
+
+    def learn(self, setting: F64, seen: F64) -> None:
+        """Remember a trial."""
+        self.tried.append(setting)
+        self.seen.append(seen)
+
+    def recommend(self) -> F64:
+        """The best that was seen to keep the soft limits."""
+        seen = np.array(self.seen)
+        score = np.where(self.kept(seen), seen[:, PERFORMANCE], seen[:, PERFORMANCE] - 1e3)
+        score[0] = max(score[0], seen[0, PERFORMANCE] - 1e2)  # rather what was in force than another that breaks them
+        return self.tried[int(np.argmax(score))]
+
+    def kept(self, seen: F64) -> NDArray[np.bool_]:
+        """Which of these kept the soft limits, as far as was seen."""
+        return np.asarray(
+            (seen[:, CPU] <= np.log(self.limits.cpu_pct))
+            & (seen[:, MEMORY] <= np.log(self.limits.memory_pct))
+            & (seen[:, COST] <= self.seen[0][COST] + np.log1p(self.limits.cost_pct / 100.0))
+        )
+
+
+class Random(Trying):
+    """Any setting of the grid, each as likely."""
+
+    def propose(self) -> F64:
+        """The start, then anything."""
+        if not self.tried:
+            return self.start
+        return np.array([self.rng.choice(axis) for axis in self.grid.axes])
+
+
+class Climbing(Trying):
+    """Hill climbing: one parameter one place up or down from the best so far; a direction that pays is kept."""
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Forget the trials and shuffle the directions."""
+        super().begin(about, start, rng)
+        self._directions = [(axis, sign) for axis in range(3) for sign in (-1, 1)]
+        rng.shuffle(self._directions)
+
+    def propose(self) -> F64:
+        """The best so far, one place further in the next direction that leads somewhere new."""
+        if not self.tried:
+            return self.start
+        best = self.recommend()
+        if best is not self.tried[-1] and len(self.tried) > 1:
+            self._directions.append(self._directions.pop(0))
+        known = {tuple(one.tolist()) for one in self.tried}
+        for _ in range(len(self._directions)):
+            axis, sign = self._directions[0]
+            at = int(np.argmin(np.abs(self.grid.axes[axis] - best[axis]))) + sign
+            moved = best.copy()
+            moved[axis] = self.grid.axes[axis][min(max(at, 0), len(self.grid.axes[axis]) - 1)]
+            if tuple(moved.tolist()) not in known:
+                return moved
+            self._directions.append(self._directions.pop(0))
+        return best
+
+
+class Bandit(Trying):
+    """Thompson sampling over the training contexts' best settings, each with what it did there."""
+
+    @cached_property
+    def arms(self) -> tuple[F64, F64, F64]:
+        """Settings `[arm, 3]`, mean and variance of their gain over the default."""
+        surfaces = self.grid.surfaces()[list(self.grid.training)]
+        default = int(np.argmin(np.abs(np.log(self.grid.settings / self.grid.default)).sum(axis=1)))
+        allowed = (
+            (surfaces[..., CPU] <= np.log(self.limits.cpu_pct))
+            & (surfaces[..., MEMORY] <= np.log(self.limits.memory_pct))
+            & (surfaces[..., COST] <= surfaces[:, [default], COST] + np.log1p(self.limits.cost_pct / 100.0))
+        )
+        best = np.unique(np.argmax(np.where(allowed, surfaces[..., PERFORMANCE], -np.inf), axis=1))
+        gain = surfaces[:, best, PERFORMANCE] - surfaces[:, [default], PERFORMANCE]
+        return self.grid.settings[best], gain.mean(axis=0), gain.var(axis=0) + 1e-4
+
+    def propose(self) -> F64:
+        """The arm that a draw from each one's posterior has best."""
+        if not self.tried:
+            return self.start
+        settings, mean, variance = self.arms
+        gains = np.array(self.seen)[:, PERFORMANCE] - self.seen[0][PERFORMANCE]
+        bad = ~self.kept(np.array(self.seen))
+        draws = np.empty(len(settings))
+        for k, setting in enumerate(settings):
+            own = np.array([(one == setting).all() for one in self.tried])
+            if (own & bad).any():
+                draws[k] = -np.inf
+                continue
+            precision = 1.0 / variance[k] + own.sum() / NOISE**2
+            middle = (mean[k] / variance[k] + gains[own].sum() / NOISE**2) / precision
+            draws[k] = self.rng.normal(middle, precision**-0.5)
+        return np.asarray(settings[int(np.argmax(draws))]) if np.isfinite(draws).any() else self.start
+
+
+class Learned:
+    """The safe contextual process that workers run: `online_models.optimizer_prior`."""
+
+    def __init__(self, grid: Grid) -> None:
+        train = list(grid.training)
+        self._prior = Prior.learn(grid.settings, grid.surfaces()[train], grid.context[train])
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Weigh the known contexts by likeness."""
+        self._near = self._prior.near(about)
+        self._start = start
+        self._setting: list[int] = []
+        self._seen: list[F64] = []
+
+    def propose(self) -> F64:
+        """The start, then the safe setting with the greatest expected improvement."""
+        if not self._setting:
+            return self._start
+        return np.asarray(self._near.values[self._near.choose(self._trials, Limits(), self._belief).setting])
+
+    def learn(self, setting: F64, seen: F64) -> None:
+        """Remember a trial."""
+        self._setting.append(self._near.nearest(setting))
+        self._seen.append(seen)
+        self._belief = self._near.condition(self._trials)
+
+    def recommend(self) -> F64:
+        """The best of those tried, after smoothing."""
+        return np.asarray(self._near.values[self._near.incumbent(self._trials, self._belief, Limits())])
+
+    @property
+    def _trials(self) -> Trials:
+        return Trials(np.array(self._setting, np.intp), np.array(self._seen))
+
+
+class Matern(Learned):
+    """The same rules with a Gaussian process of scikit-learn: a Matern kernel fitted to the training contexts.
+
+    Its kernel can say how smooth a surface is, not what its shape was elsewhere; that is the difference.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__(grid)
+        from sklearn.gaussian_process import GaussianProcessRegressor  # two seconds to import
+        from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
+        from sklearn.gaussian_process.kernels import Matern as Kernel
+
+        rng = np.random.default_rng(0)
+        place = np.log(grid.settings)
+        x = (place - place.min(axis=0)) / (place.max(axis=0) - place.min(axis=0))
+        surfaces = grid.surfaces()[list(grid.training)]
+        covariance = np.empty((surfaces.shape[2], len(x), len(x)))
+        for metric in range(surfaces.shape[2]):
+            some = rng.choice(len(x), 60, replace=False)
+            kernel = ConstantKernel(1.0) * Kernel(np.ones(3), (0.05, 20.0), nu=1.5) + WhiteKernel(1e-3)
+            fitted = GaussianProcessRegressor(kernel, random_state=0)
+            y = surfaces[:, some, metric].T
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a length at its bound is an answer too
+                fitted.fit(x[some], y - y.mean(axis=0))
+            covariance[metric] = fitted.kernel_.k1(x)
+        mean = np.broadcast_to(surfaces.mean(axis=(0, 1)), (len(x), surfaces.shape[2]))
+        self._prior = Prior(grid.settings, np.array(mean), covariance + 4.0, surfaces, grid.context)
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Begin from the kernel alone."""
+        self._near, self._start = self._prior, start
+        self._setting, self._seen = [], []
+
+
+POLICIES: Final[dict[str, Make]] = {
+    "learned": Learned,
+    "matern": Matern,
+    "bandit": Bandit,
+    "climbing": Climbing,
+    "random": Random,
+}
+"""By name; `dqn` is made by `offline.optimizer.dqn`."""
+
+DEFAULT_POLICY: Final = "learned"

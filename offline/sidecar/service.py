@@ -1,0 +1,409 @@
+"""The sidecar itself: reads, keeps, decides, trains; survives what fails.
+
+Everything that it knows is one checkpoint. When anything goes wrong that is not one part's own
+trouble, it begins again from the last one: what it read since is read again, and was counted nowhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from offline.sidecar.archive import ARCHIVED, HOUR_MS, Archive
+from offline.sidecar.candidate import announce_trained
+from offline.sidecar.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from offline.sidecar.child import Child
+from offline.sidecar.intake import Intake
+from offline.sidecar.keeper import WHO, Keeper, Rules, Said
+from offline.sidecar.metric import Metrics
+from offline.sidecar.publish import publish_capacity, publish_decisions
+from offline.sidecar.refresh import read_refreshed
+from offline.sidecar.schedule import Schedule, asked_by
+from offline.sidecar.training import Done, Training, export
+from schemas.error import DwcpError, InfraError
+from schemas.topic import (
+    COMPRESSION_KEYED,
+    COMPRESSION_LABEL,
+    COMPRESSION_PREDICTION,
+    DRIFT_ALERT,
+    MODEL_REJECTION,
+)
+from streams.model.registry import read_registry, write_registry
+from streams.model.stage import By
+from streams.model.store import ModelStore
+from streams.recording.format import Recorded
+from streams.recording.log import Log, Place, Span
+from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+TOPICS: Final = (*ARCHIVED, MODEL_REJECTION)
+_DAY_MS: Final = 86_400_000
+_PAUSE_S: Final = 2.0
+_PIECE: Final = 5_000
+_KEPT_TRAININGS: Final = 5
+_BEFORE: Final = "capacity.json"
+_FAILURES: Final = "failures"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How a sidecar works.
+
+    Parameters
+    ----------
+    flush_s, flush_rows
+        A checkpoint is made after so long, or so many rows; what is not in one is in memory.
+    round_s
+        Between decisions.
+    days, drift_hours
+        Of event time that a training learns from, and one that drift asked for: what was before teaches the old world.
+    schedule
+        Of trainings.
+    train
+        More options of `dwcp train NAME`, by name.
+    rules
+        What decides about versions.
+    capacity
+        Whether capacity is forecast every day.
+    """
+
+    flush_s: float = 60.0
+    flush_rows: int = 100_000
+    round_s: float = 10.0
+    days: int = 30
+    drift_hours: float = 24.0
+    schedule: Schedule = Schedule()
+    train: Mapping[str, Sequence[str]] = {}
+    rules: Rules = Rules()
+    capacity: bool = True
+
+
+class Sidecar:
+    """One sidecar.
+
+    Parameters
+    ----------
+    settings
+        Where the broker, the store and the data are.
+    options
+        How it works.
+    metrics
+        What is counted.
+
+    Raises
+    ------
+    StateError
+        When its checkpoint is damaged.
+    InfraError
+        When its folder cannot be used.
+    """
+
+    def __init__(self, settings: Settings, options: Options, metrics: Metrics) -> None:
+        self._settings = settings
+        self._options = options
+        self._metrics = metrics
+        self._folder = Path(settings.sidecar_data)
+        self._topics = {settings.name_of(topic): topic for topic in TOPICS}
+        self._training: Training | None = None
+        self.counted: dict[str, int] = {}
+        self._number = 0
+        self._committed = self._decided = 0.0
+        self._ends: dict[Place, int] = {}
+        self._forecast: Child | None = None
+        self.keeper = Keeper(options.rules)
+        self._restore()
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Follow the topics until stopped; what fails is logged, counted and tried again."""
+        while not stopped():
+            try:
+                self._follow(stopped)
+            except Exception as exc:  # whatever it is, the data set goes on from the last checkpoint
+                self._failed("stream", exc)
+                _pause(_PAUSE_S, stopped)
+                self._restore()
+        self.close()
+
+    def once(self, stopped: Callable[[], bool]) -> None:
+        """Read to the present end of the topics, decide, train what is due, and end.
+
+        Raises
+        ------
+        DwcpError
+            When the topics cannot be read or the data not be written.
+        """
+        with self._log() as log:
+            self._take_all(log.read(stopped))
+        self.commit()
+        self._begin_training(_now_ms())
+        while self._training is not None and not stopped():
+            self._end_training()
+            time.sleep(0.05)
+        self._every(_now_ms())
+        while self._forecast is not None and not stopped():
+            self._guarded("capacity", lambda: self._refresh(_now_ms()))
+            time.sleep(0.05)
+        self.close()
+
+    def close(self) -> None:
+        """End what runs, and write what is not written."""
+        if self._training is not None:
+            self._training.stop()  # it is not noted as done, so it begins again
+            self._training = None
+        if self._forecast is not None:
+            self._forecast.stop()
+            self._forecast = None
+        self.commit()
+
+    def take(self, records: Sequence[Recorded], now_ms: int) -> None:
+        """Take records in, in the order of their partitions."""
+        if not records:
+            return
+        for record in records:
+            self._offsets.setdefault(record.topic, {})[record.partition] = record.offset + 1
+            self._metrics.records.labels(record.topic).inc()
+        taken = self._intake.take(records)
+        self._report()
+        for topic, found in taken.items():
+            if topic is not MODEL_REJECTION:
+                self._archive.add(topic, found.records, found.origins)
+        self._metrics.behind_s.set(max(now_ms - records[-1].timestamp_ms, 0) / 1000)
+        for alert in taken[DRIFT_ALERT].records if DRIFT_ALERT in taken else ():
+            self._count(f"drift {alert.model} {alert.level}")
+            if due := asked_by(alert):
+                self._asked.setdefault(due.name, due.reason)
+        pairs = (COMPRESSION_PREDICTION, COMPRESSION_LABEL, COMPRESSION_KEYED, MODEL_REJECTION)
+        columns = [taken[topic].records if topic in taken else () for topic in pairs]
+        try:
+            self.keeper.add(now_ms, *columns)
+        except Exception as exc:  # a bad batch costs the comparison some labels, and the data set nothing
+            self._failed("keeper", exc)
+
+    def commit(self) -> None:
+        """Write what is buffered, and the checkpoint that makes it count.
+
+        Raises
+        ------
+        InfraError
+            When it cannot be written.
+        """
+        number = self._number + 1
+        rows = self._archive.write(number)
+        checkpoint = Checkpoint(
+            number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self._trained,
+            asked=self._asked, refreshed_ms=self._refreshed_ms, keeper=self.keeper.capture(), counted=self.counted,
+        )  # fmt: skip
+        write_checkpoint(self._folder, checkpoint)
+        self._number = number
+        self._committed = time.monotonic()
+        self._metrics.rows.inc(rows)
+        self._metrics.committed.set(time.time())
+        self._count("rows", rows)
+
+    def decide(self, now_ms: int) -> Said:
+        """One round of the life cycle, published; nothing of it has happened when that fails."""
+        before = self.keeper.capture()
+        try:
+            said = self.keeper.round(read_registry(self._settings).catalogue, now_ms)
+            publish_decisions(self._settings, said)
+        except Exception:
+            self.keeper = Keeper(self._options.rules, before)
+            raise
+        for one in said.announcements:
+            _log.warning("%s %s is %s: %s", one.model_name, one.model_version, one.stage, one.reason)
+            self._metrics.announcements.labels(one.model_name, one.stage).inc()
+            self._count(f"announced {'held' if one.held else one.stage}")
+        self._metrics.accuracy.set(self.keeper.watchman.accuracy)
+        if said.announcements or said.states:
+            self.commit()
+        return said
+
+    def _restore(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise InfraError(f"cannot use {self._folder}: {exc.strerror}; set DWCP_SIDECAR_DATA") from exc
+        known = read_checkpoint(self._folder)
+        self._archive: Archive = Archive(self._folder / "topics")
+        self._archive.recover(known.number)
+        self._number = known.number
+        self._offsets: dict[str, dict[int, int]] = {name: dict(found) for name, found in known.offsets.items()}
+        self._intake: Intake = Intake(self._topics, known.recent)
+        self._trained: dict[str, int] = dict(known.trained)
+        self._asked: dict[str, str] = dict(known.asked)
+        self._refreshed_ms: int = known.refreshed_ms
+        self.keeper = Keeper(self._options.rules, known.keeper)
+        failures = {name: n for name, n in self.counted.items() if name.startswith(_FAILURES)}
+        self.counted = dict(known.counted) | failures  # they are no part of what is read again
+        self._committed = time.monotonic()
+        self._decided = 0.0
+
+    def _log(self) -> Log:
+        """The topics from where the last checkpoint left them; what is gone by now is passed over."""
+        log = Log(self._settings, list(self._topics))
+        for place, span in log.spans.items():
+            resume = self._offsets.get(place.topic, {}).get(place.partition, span.first)
+            # Beyond the end: the topic was made anew.
+            log.spans[place] = Span(min(max(resume, span.first), span.end) if resume <= span.end else 0, span.end)
+        return log
+
+    def _follow(self, stopped: Callable[[], bool]) -> None:
+        with self._log() as log:
+            self._ends = {place: span.end for place, span in log.spans.items() if span.end > span.first}
+            log.spans = {place: Span(span.first, span.first) for place, span in log.spans.items()}
+            buffer: list[Recorded] = []
+            for record in log.follow(stopped):
+                if record is not None:
+                    buffer.append(record)
+                    if len(buffer) < _PIECE:
+                        continue
+                self._advance(buffer)
+                buffer = []
+
+    def _take_all(self, records: Iterable[Recorded]) -> None:
+        buffer: list[Recorded] = []
+        for record in records:
+            buffer.append(record)
+            if len(buffer) == _PIECE:
+                self.take(buffer, _now_ms())
+                buffer = []
+                if self._archive.buffered > self._options.flush_rows:
+                    self.commit()
+        self.take(buffer, _now_ms())
+
+    def _advance(self, records: Sequence[Recorded]) -> None:
+        now_ms = _now_ms()
+        self.take(records, now_ms)
+        self._metrics.buffered.set(self._archive.buffered)
+        due = time.monotonic() - self._committed >= self._options.flush_s
+        if due or self._archive.buffered >= self._options.flush_rows:
+            self.commit()
+        if time.monotonic() - self._decided >= self._options.round_s:
+            self._decided = time.monotonic()
+            self._guarded("training", self._end_training)
+            self._guarded("training", lambda: self._begin_training(now_ms))
+            self._every(now_ms)
+
+    def _every(self, now_ms: int) -> None:
+        """What is done in every round; each part's failure is its own."""
+        self._guarded("decision", lambda: self.decide(now_ms))
+        self._guarded("capacity", lambda: self._refresh(now_ms))
+        self._guarded("retention", lambda: self._metrics.expired.inc(self._archive.expire(now_ms)))
+
+    def _begin_training(self, now_ms: int) -> None:
+        if self._training is not None or not self._caught_up():
+            return
+        due = self._options.schedule.due(self._trained, self._asked, now_ms)
+        if due is None:
+            return
+        folder = self._folder / "trainings"
+        folder.mkdir(exist_ok=True)
+        self.commit()  # what came is to be learned from
+        drifted = due.name in self._asked
+        last_ms = round(self._options.drift_hours * HOUR_MS) if drifted else self._options.days * _DAY_MS
+        data = export(self._archive, due.name, last_ms, folder)
+        if data is None:
+            return
+        _log.warning("training %s: %s", due.name, due.reason)
+        out = folder / f"{due.name}-{now_ms}"
+        self._training = Training(due.name, due.reason, data, out, self._options.train.get(due.name, ()))
+
+    def _caught_up(self) -> bool:
+        """Whether everything was read that was there at the beginning: less is not worth a training."""
+        self._ends = {
+            place: end for place, end in self._ends.items()
+            if self._offsets.get(place.topic, {}).get(place.partition, 0) < end
+        }  # fmt: skip
+        return not self._ends
+
+    def _end_training(self) -> None:
+        done = self._training.poll() if self._training else None
+        if done is None:
+            return
+        self._training = None
+        now_ms = _now_ms()
+        self._asked.pop(done.name, None)
+        self._trained[done.name] = now_ms
+        missed = done.missed or self._announce(done, now_ms)
+        if missed:
+            self._trained[done.name] = self._options.schedule.after_failure(done.name, now_ms)
+            _log.error("training %s came to nothing: %s", done.name, missed)
+        outcome = "missed" if missed else "announced"
+        self._metrics.trainings.labels(done.name, outcome).inc()
+        self._count(f"trainings {outcome}")
+        for old in sorted(done.out.parent.glob(f"{done.name}-*[0-9]"))[:-_KEPT_TRAININGS]:
+            shutil.rmtree(old, ignore_errors=True)
+            old.with_suffix(".log").unlink(missing_ok=True)
+        self.commit()
+
+    def _announce(self, done: Done, now_ms: int) -> str:
+        """Announce what was trained; why not, if so."""
+        try:
+            catalogue = read_registry(self._settings).catalogue
+            store = ModelStore(self._settings.model_store)
+            said = announce_trained(catalogue, store, done.out, By(WHO, now_ms, f"trained: {done.reason}"))
+            write_registry(self._settings, [said])
+        except DwcpError as exc:
+            return str(exc)
+        return ""
+
+    def _refresh(self, now_ms: int) -> None:
+        """Forecast capacity once a day, in a process of its own; publish what it found."""
+        before, out = self._folder / _BEFORE, self._folder / f".{_BEFORE}.part"
+        if self._forecast is None:
+            if self._options.capacity and now_ms - self._refreshed_ms >= _DAY_MS and self._caught_up():
+                out.unlink(missing_ok=True)
+                arguments = ["offline.sidecar.refresh", str(self._archive.root), str(before), str(out)]
+                self._forecast = Child(arguments, self._folder / "capacity.log")
+            return
+        code = self._forecast.code()
+        if code is None:
+            return
+        said, self._forecast = self._forecast.last_words(), None
+        self._refreshed_ms = now_ms
+        if code:
+            raise InfraError(f"the forecast of capacity ended with exit code {code}: {said}")
+        if (found := read_refreshed(out)) is not None:
+            publish_capacity(self._settings, found)
+            out.replace(before)
+            self._count("capacity")
+
+    def _report(self) -> None:
+        """Count what was left out of the last records."""
+        self._metrics.repeated.inc(self._intake.repeated)
+        for reason, n in self._intake.rejected.items():
+            self._metrics.rejected.labels(reason).inc(n)
+        self._count("repeated", self._intake.repeated)
+        self._count("rejected", self._intake.rejected.total())
+        self._intake.rejected.clear()
+        self._intake.repeated = 0
+
+    def _guarded(self, part: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as exc:  # one part's trouble stops no other
+            self._failed(part, exc)
+
+    def _failed(self, part: str, exc: Exception) -> None:
+        self._metrics.failures.labels(part).inc()
+        self._count(f"{_FAILURES} {part}")
+        _log.error("%s failed and is tried again: %s", part, exc, exc_info=not isinstance(exc, DwcpError))
+
+    def _count(self, name: str, by: int = 1) -> None:
+        self.counted[name] = self.counted.get(name, 0) + by
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _pause(seconds: float, stopped: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stopped():
+        time.sleep(0.05)

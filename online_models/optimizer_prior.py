@@ -1,0 +1,305 @@
+"""What tuning elsewhere teaches about tuning here: a Gaussian process over measured settings.
+
+Its mean and covariance are those of the logarithms measured in other contexts, so that it knows which
+settings go together without being told a kernel; a Matern kernel stands for what those contexts did
+not show. Conditioned on a few trials it says of every setting what to expect, and how surely: that is
+what a safe choice needs. Everything is relative: a level common to all settings is unknown.
+
+References
+----------
+C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning (2006), ch. 2.
+Y. Sui et al., Safe exploration for optimization with Gaussian processes, ICML 2015.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from schemas.error import ModelRejected
+from schemas.optimizer import MAX_COST_INCREASE_PCT, MAX_CPU_PCT, MAX_MEMORY_PCT
+
+F64 = NDArray[np.float64]
+
+PERFORMANCE, COST, CPU, MEMORY = range(4)
+
+NOVELTY: Final = 0.05
+"""Share of the variance that the measured contexts do not show."""
+
+LENGTH: Final = 0.5
+"""Of the Matern kernel, in units of each parameter's grid."""
+
+DEPTH: Final = 1.5
+"""How far below the best one, as a logarithm, a setting is told from others: beyond that it is merely bad."""
+
+LIKENESS: Final = 1.5
+"""How far apart contexts may be to say something of each other, in standard deviations of their features."""
+
+RIDGE: Final = 0.1
+"""Share of a context's variance that its features do not tell."""
+
+NOISE: Final = 0.03
+"""Standard deviation of a trial's logarithm that is reckoned with."""
+
+SAFETY: Final = 0.5
+"""How many standard deviations off a setting must still be good enough to be tried."""
+
+PATIENCE: Final = 2
+DARING: Final = 0.0
+DARING_GAIN: Final = 0.03
+"""After so many trials of the best one in a row, so many deviations suffice for so great an expected improvement."""
+
+LIMIT_SAFETY: Final = 0.5
+"""The same for soft limits, which have their own margin."""
+
+MAX_DROP: Final = 0.1
+"""Of performance below the best known that a trial may risk: 10 % is what counts as unsafe.
+
+This and the constants around it were chosen on the training contexts of the grids, two thirds to learn from
+and one third to judge."""
+
+MARGIN: Final = 0.97
+"""Of a soft limit that is used."""
+
+KEPT: Final = 0.99
+"""Of a soft limit, below which a tried setting may be kept."""
+
+LEAST_GAIN: Final = 0.0005
+"""Expected improvement under which nothing more is tried."""
+
+LEAST_TOLD: Final = 0.002
+"""Share of a promising setting's variance that trying a safe one has to remove."""
+
+_LEVEL: Final = 4.0
+
+
+class Limits(NamedTuple):
+    """Soft limits; `cost_pct` is an increase over the start."""
+
+    memory_pct: float = MAX_MEMORY_PCT
+    cpu_pct: float = MAX_CPU_PCT
+    cost_pct: float = MAX_COST_INCREASE_PCT
+
+
+class Trials(NamedTuple):
+    """What was tried: settings `[n]`, and the logarithms seen, `[n, metric]`. The first one is where tuning began."""
+
+    setting: NDArray[np.intp]
+    seen: F64
+
+
+class Belief(NamedTuple):
+    """Of every setting, `[s, metric]`: expected logarithm, and its standard deviation."""
+
+    mean: F64
+    sd: F64
+
+
+class Choice(NamedTuple):
+    """A setting, and what is expected of it against the best one tried, as logarithms."""
+
+    setting: int
+    gain: float
+    sd: float
+    improvement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Beliefs before any trial.
+
+    Parameters
+    ----------
+    values
+        The settings, `[s, 3]`.
+    mean
+        `[s, metric]`.
+    covariance
+        `[metric, s, s]`.
+    surfaces, features
+        What it was made of, `[context, s, metric]` and `[context, feature]`.
+    """
+
+    values: F64
+    mean: F64
+    covariance: F64
+    surfaces: F64
+    features: F64
+
+    @classmethod
+    def learn(cls, values: F64, surfaces: F64, features: F64, about: F64 | None = None) -> Prior:
+        """Beliefs from measured contexts; with the features of the one at hand, those like it count more.
+
+        Parameters
+        ----------
+        values
+            `[s, 3]`.
+        surfaces
+            Logarithms `[context, s, metric]`.
+        features
+            `[context, feature]`.
+        about
+            The features of the context at hand.
+        """
+        floored = surfaces.copy()
+        performance = floored[..., PERFORMANCE]
+        np.maximum(performance, performance.max(axis=1, keepdims=True) - DEPTH, out=performance)
+        expected, off = _predict(floored, features, about)
+        columns = np.ascontiguousarray(off.transpose(2, 0, 1)) / np.sqrt(len(off))
+        covariance = columns.transpose(0, 2, 1) @ columns
+        sd = np.sqrt(np.einsum("mss->ms", covariance) + 1e-6)
+        covariance = covariance + NOVELTY * sd[:, :, None] * sd[:, None, :] * _matern(values)
+        return cls(values, expected, covariance + _LEVEL, surfaces, features)
+
+    @classmethod
+    def read(cls, content: bytes) -> Prior:
+        """Beliefs of a grid that `dwcp optimize grid` wrote, all of its contexts.
+
+        Raises
+        ------
+        ModelRejected
+            When it is none.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as held:
+                log = held["log"] * float(held["quantum"]) + held["mean"].astype(np.float64)
+                axes = [held[f"axis_{k}"] for k in range(3)]
+                features = held["context"].astype(np.float64)
+        except (OSError, ValueError, KeyError) as exc:
+            raise ModelRejected(f"{len(content)} bytes are no grid of the optimizer: {exc}") from exc
+        values = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        return cls.learn(values, log.reshape(len(log), len(values), -1), features)
+
+    def near(self, about: F64) -> Prior:
+        """The same, with contexts like this one counting more."""
+        return Prior.learn(self.values, self.surfaces, self.features, about)
+
+    def nearest(self, value: Sequence[float] | F64) -> int:
+        """The setting next to some values."""
+        scale = np.log(self.values.max(axis=0) / self.values.min(axis=0))
+        return int(np.argmin((np.log(self.values / np.asarray(value)) ** 2 / scale**2).sum(axis=1)))
+
+    def condition(self, trials: Trials, noise: float = NOISE) -> Belief:
+        """Beliefs after some trials."""
+        mean, sd = np.empty_like(self.mean), np.empty_like(self.mean)
+        at = trials.setting
+        for metric in range(self.mean.shape[1]):
+            covariance = self.covariance[metric]
+            known = covariance[np.ix_(at, at)] + noise**2 * np.eye(len(at))
+            gain = np.linalg.solve(known, covariance[at])
+            mean[:, metric] = self.mean[:, metric] + (trials.seen[:, metric] - self.mean[at, metric]) @ gain
+            left = np.diagonal(covariance) - (covariance[at] * gain).sum(axis=0)
+            sd[:, metric] = np.sqrt(np.maximum(left, 1e-12))
+        return Belief(mean, sd)
+
+    def incumbent(self, trials: Trials, belief: Belief, limits: Limits) -> int:
+        """The best setting that was tried and kept the soft limits; the first one if none did."""
+        tried = np.unique(trials.setting)
+        kept = tried[self._allowed(trials, belief, limits, 0.0, KEPT)[tried]]
+        if not len(kept):
+            return int(trials.setting[0])
+        return int(kept[np.argmax(belief.mean[kept, PERFORMANCE])])
+
+    def choose(self, trials: Trials, limits: Limits, belief: Belief | None = None) -> Choice:
+        """The safe setting with the greatest expected improvement; the incumbent when none is worth a trial."""
+        belief = belief or self.condition(trials)
+        best = self.incumbent(trials, belief, limits)
+        gain = belief.mean[:, PERFORMANCE] - belief.mean[best, PERFORMANCE]
+        # Against the incumbent, what both have in common is no uncertainty.
+        own, shared = self._covariance(trials, best)
+        sd = np.sqrt(np.maximum(own + own[best] - 2.0 * shared, 1e-12))
+        allowed = self._allowed(trials, belief, limits, LIMIT_SAFETY)
+        safe = allowed & (gain - SAFETY * sd >= np.log(1.0 - MAX_DROP))
+        improvement = np.where(allowed, _expected_improvement(gain, sd), -1.0)
+        if not self._allowed(trials, belief, limits, 0.0, KEPT)[best]:
+            # What is in force breaks a soft limit: first out of there, to where performance should suffer least.
+            kept = allowed if allowed.any() else self._allowed(trials, belief, limits, 0.0)
+            if kept.any():
+                at = int(np.argmax(np.where(kept, gain - SAFETY * sd, -np.inf)))
+                return Choice(at, float(gain[at]), float(sd[at]), 1.0)
+        safe[best] = True
+        at = int(np.argmax(np.where(safe, improvement, -1.0)))
+        if improvement[at] < LEAST_GAIN:
+            at = self._explore(trials, safe, improvement, own, best)
+            if at == best and len(trials.setting) >= PATIENCE and (trials.setting[-PATIENCE:] == best).all():
+                at = _dare(gain, sd, improvement, best)
+        return Choice(at, float(gain[at]), float(sd[at]), float(max(improvement[at], 0.0)))
+
+    def _explore(self, trials: Trials, safe: NDArray[np.bool_], improvement: F64, own: F64, best: int) -> int:
+        """The safe setting that tells most of the most promising one; the incumbent when that tells too little."""
+        target = int(np.argmax(improvement))
+        if improvement[target] < LEAST_GAIN:
+            return best
+        _, shared = self._covariance(trials, target)
+        told = np.where(safe, shared**2 / (own + NOISE**2) / own[target], 0.0)
+        found = int(np.argmax(told))
+        return found if told[found] > LEAST_TOLD else best
+
+    def _covariance(self, trials: Trials, other: int) -> tuple[F64, F64]:
+        """Every setting's variance of performance, and covariance with another one's, given the trials."""
+        covariance, at = self.covariance[PERFORMANCE], trials.setting
+        gain = np.linalg.solve(covariance[np.ix_(at, at)] + NOISE**2 * np.eye(len(at)), covariance[at])
+        own = np.diagonal(covariance) - (covariance[at] * gain).sum(axis=0)
+        return np.maximum(own, 1e-12), covariance[other] - covariance[at, other] @ gain
+
+    def _allowed(
+        self, trials: Trials, belief: Belief, limits: Limits, deviations: float, margin: float = MARGIN
+    ) -> NDArray[np.bool_]:
+        """Settings that keep a part of the soft limits with so many standard deviations to spare."""
+        high = belief.mean + deviations * belief.sd
+        start = trials.seen[trials.setting == trials.setting[0]][:, COST].mean()
+        return np.asarray(
+            (high[:, CPU] <= np.log(margin * limits.cpu_pct))
+            & (high[:, MEMORY] <= np.log(margin * limits.memory_pct))
+            & (high[:, COST] <= start + np.log1p(margin * limits.cost_pct / 100.0))
+        )
+
+
+def _dare(gain: F64, sd: F64, improvement: F64, best: int) -> int:
+    """After a while without anything safe to try, the greatest improvement at a greater risk."""
+    worth = (improvement >= DARING_GAIN) & (gain - DARING * sd >= np.log(1.0 - MAX_DROP))
+    return int(np.argmax(np.where(worth, improvement, -1.0))) if worth.any() else best
+
+
+def _predict(surfaces: F64, features: F64, about: F64 | None) -> tuple[F64, F64]:
+    """What other contexts say of this one, `[s, metric]`, and how wrong that was of each, `[context, s, metric]`.
+
+    A kernel smoother over the features; the errors are those of leaving each context out, less
+    their level, which is unknown anyway.
+    """
+    n = len(surfaces)
+    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+    distance = ((scaled[:, None] - scaled[None]) ** 2).sum(axis=2)
+    like = np.exp(-0.5 * distance / LIKENESS**2) if about is not None else np.zeros((n, n))
+    inverse = np.linalg.inv(like + RIDGE * np.eye(n) + 1.0)  # 1: a mean common to all
+    flat = surfaces.reshape(n, -1)
+    middle = flat.mean(axis=0)
+    solved = inverse @ (flat - middle)
+    errors = (solved / np.diagonal(inverse)[:, None]).reshape(surfaces.shape)
+    expected = middle
+    if about is not None:
+        there = (about - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+        own = np.exp(-0.5 * ((scaled - there) ** 2).sum(axis=1) / LIKENESS**2) + 1.0
+        expected = middle + own @ solved
+    return expected.reshape(surfaces.shape[1:]), errors - errors.mean(axis=1, keepdims=True)
+
+
+def _expected_improvement(gain: F64, sd: F64) -> F64:
+    z = gain / sd
+    return np.asarray(gain * ndtr(z) + sd * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi))
+
+
+def _matern(values: F64) -> F64:
+    """Matern 3/2 between settings, on logarithms scaled to the grid's extent."""
+    place = np.log(values)
+    extent = place.max(axis=0) - place.min(axis=0)
+    place = (place - place.min(axis=0)) / np.where(extent > 0, extent, 1.0)
+    distance = np.sqrt(((place[:, None, :] - place[None, :, :]) ** 2).sum(axis=2)) * np.sqrt(3.0) / LENGTH
+    found: NDArray[Any] = (1.0 + distance) * np.exp(-distance)
+    return found

@@ -1,0 +1,215 @@
+"""A model's life on a real broker: recorded, trained, judged, served, poisoned, and taken back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from confluent_kafka import Producer
+from msgspec.structs import replace
+from onnx import helper, numpy_helper
+
+from offline.model.check import Artifact, load_directory
+from offline.training.artifact import seal
+from schemas.codec import codec_of
+from schemas.compression import OracleLabel, SelectorPrediction
+from schemas.model import Manifest, ModelAnnouncement
+from schemas.topic import COMPRESSION_LABEL, COMPRESSION_PREDICTION, COMPRESSION_RAW, Topic
+from streams.demo.process import free_port
+from streams.model import stage as stages
+from streams.model.registry import read_registry, read_rejections, write_registry
+from streams.model.stage import By
+from streams.model.store import ModelStore, path_of
+from streams.recording.log import Log
+from tests.e2e.conftest import Broker, Start, fresh
+from tests.e2e.harness import ROOT
+from tests.kafka import Kafka
+from tests.online_models.stream import transfer_stream
+
+NAME = "selector"
+OUTPUT = "probability_amst"
+LINKS = 48
+FIRST = 6_000
+PIECE = 1_000
+SIDECAR = (
+    "--promote-by", "labels", "--round", "0.5", "--flush", "1", "--window", "3", "--look-every", "0.02",
+    "--least-labels", "500", "--gap", "0.05", "--no-capacity", "--train", "bandwidth=never", "--train",
+    "anomaly=never", "--train-option", "selector:--least-rows=2000", "--train-option", "selector:--candidate=logistic",
+)  # fmt: skip
+
+
+class Fleet:
+    """Sends transfers whose outcomes are nearly their history; a new piece whenever something is waited for."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._producer = Producer({"bootstrap.servers": broker.settings.bootstrap, "linger.ms": 2})
+        self._topic = broker.settings.name_of(COMPRESSION_RAW)
+        self._seed = 0
+
+    def send(self, n: int) -> None:
+        self._seed += 1
+        rng = np.random.default_rng(self._seed)
+        for i, one in enumerate(transfer_stream(n, self._seed, noise=0.01, links=LINKS)):
+            given = {
+                "entropy_estimate": rng.uniform(0, 8), "repetition_score": rng.uniform(0, 100),
+                "hde_compression_ratio": one.outcome_hde_compression_ratio, "quality_score": None,
+                "timestamp": one.timestamp + 50 * n * self._seed, "request_id": one.event_id,
+            }  # fmt: skip
+            value = msgspec.json.encode(replace(one, **given))
+            self._producer.produce(self._topic, value, partition=i % COMPRESSION_RAW.partitions)
+            self._producer.poll(0)
+        self._producer.flush()
+
+
+@pytest.fixture
+def broker(kafka: Kafka, tmp_path: Path) -> Broker:
+    found = fresh(kafka)
+    more = {"DWCP_MODEL_STORE": str(tmp_path / "store"), "DWCP_SIDECAR_DATA": str(tmp_path / "data"),
+            "DWCP_SIDECAR_PORT": str(free_port())}  # fmt: skip
+    return Broker(found.environment | more, found.cluster, found.down, found.up)
+
+
+@pytest.fixture
+def sidecar(broker: Broker, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts the sidecar; what still runs at the end is killed."""
+    started = []
+
+    def run() -> subprocess.Popen[bytes]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DWCP_")}
+        with (tmp_path / "sidecar.log").open("ab") as log:
+            started.append(subprocess.Popen(
+                [sys.executable, "-m", "streams.cli", "sidecar", *SIDECAR], env={**inherited, **broker.environment},
+                cwd=ROOT, stdout=log, stderr=log,
+            ))  # fmt: skip
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def of(broker: Broker, topic: Topic, kind: type[Any]) -> list[Any]:
+    with Log(broker.settings, [broker.settings.name_of(topic)]) as log:
+        found, rejected = codec_of(kind).decode([record.value for record in log.read()])
+    assert not rejected
+    return found
+
+
+def versions(broker: Broker) -> dict[str, ModelAnnouncement]:
+    return {one.model_version: one for one in read_registry(broker.settings).catalogue.versions(NAME)}
+
+
+def held(broker: Broker, version: str) -> bool:
+    one = versions(broker).get(version)
+    return one is not None and one.held
+
+
+def changed(artifact: Artifact, version: str, change: Callable[[Any], None], **said: Any) -> tuple[bytes, Manifest]:
+    """The trained model as another version, after a change to its graph or manifest."""
+    graph = onnx.load_from_string(artifact.content)
+    change(graph.graph)
+    manifest = replace(artifact.model.manifest, model_version=version, **said)
+    return seal(graph.SerializeToString(), manifest, artifact.golden), manifest
+
+
+def after(operation: str, value: float) -> Callable[[Any], None]:
+    """Put an operation with a constant behind the output: `Sub` 1 says the opposite, `Div` 0 nothing finite."""
+
+    def change(graph: Any) -> None:
+        for node in graph.node:
+            for k, name in enumerate(node.output):
+                if name == OUTPUT:
+                    node.output[k] = "said"
+        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), "constant"))
+        order = ["constant", "said"] if operation == "Sub" else ["said", "constant"]
+        graph.node.append(helper.make_node(operation, order, [OUTPUT]))
+
+    return change
+
+
+def announce(broker: Broker, content: bytes, manifest: Manifest) -> str:
+    """Store it and say that there is a candidate, without the checks of `dwcp models announce`."""
+    stored = ModelStore(broker.settings.model_store).put(content)
+    known = read_registry(broker.settings).catalogue
+    by = By("somebody", time.time_ns() // 1_000_000, "try it")
+    write_registry(broker.settings, [stages.announce(known, manifest, stored, by)])
+    return stored.sha256
+
+
+@pytest.mark.kafka
+def test_a_model_lives_and_is_taken_back(
+    broker: Broker, start: Start, sidecar: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    fleet = Fleet(broker)
+    worker = start(broker.environment, app="app")
+    fleet.send(FIRST)
+    worker.wait_ready(timeout_s=180)
+    worker.wait_read(2 * FIRST, timeout_s=120)
+    process = sidecar()
+
+    def wait(done: Callable[[], bool], what: str, timeout_s: float = 120, feed: bool = True) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            said = (tmp_path / "sidecar.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, f"{what}: {versions(broker)}\n{said}\n{worker.tail(1000)}"
+            assert process.poll() is None, said
+            if feed:
+                fleet.send(PIECE)
+
+    # Recorded, trained, judged, announced, served as a shadow, better on the labels: champion.
+    wait(lambda: bool(versions(broker)), "trained", feed=False)
+    (good,) = versions(broker)
+    wait(lambda: versions(broker)[good].stage == "champion", "promoted")
+    wait(lambda: worker.counter("dwcp_state", agent="compression", name="selector_decided_champion") > 500, "served")
+    assert accuracy(broker, good) > accuracy(broker, "") + 0.02
+    # Poisoned candidates are refused by the worker, and held.
+    artifact = load_directory(next((tmp_path / "data" / "trainings").glob("selector-*/")))
+    nothing = lambda graph: None  # noqa: E731
+    poisoned = {
+        "nan": changed(artifact, "nan", after("Div", 0.0)),
+        "features": changed(artifact, "features", nothing, feature_names=artifact.model.manifest.feature_names[::-1]),
+        "tampered": changed(artifact, "tampered", nothing),
+    }
+    store = Path(broker.settings.model_store)
+    for version, (content, manifest) in poisoned.items():
+        if version == "tampered":
+            path = store / path_of(ModelStore(broker.settings.model_store).put(content).sha256)
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        announce(broker, content, manifest)
+        wait(lambda v=version: held(broker, v), version, feed=False)
+    reasons = {version: {one.reason for one in read_rejections(broker.settings, NAME, version)} for version in poisoned}
+    assert reasons == {"nan": {"golden"}, "features": {"features"}, "tampered": {"hash"}}
+    assert worker.counter("dwcp_model_rejections_total") >= 3
+    # A champion by force that says the opposite is taken back, and the good one comes back.
+    announce(broker, *changed(artifact, "opposite", after("Sub", 1.0)))
+    known = read_registry(broker.settings).catalogue
+    by = By("somebody", time.time_ns() // 1_000_000, "I know better")
+    write_registry(broker.settings, stages.promote(known, NAME, "opposite", "champion", by, force=True))
+    wait(lambda: held(broker, "opposite"), "rolled back")
+    assert versions(broker)[good].stage == "champion"
+    assert versions(broker)["opposite"].reason.startswith("accuracy 0.0")
+    worst = accuracy(broker, "opposite")
+    assert worst < 0.1
+    process.terminate()
+    assert process.wait(10) == 0
+    assert worker.stop() == 0
+
+
+def accuracy(broker: Broker, version: str) -> float:
+    """Of what a version decided, or without one of what no trained model decided, against realised outcomes."""
+    truth = {one.event_id: one.label for one in of(broker, COMPRESSION_LABEL, OracleLabel)}
+    said = of(broker, COMPRESSION_PREDICTION, SelectorPrediction)
+    decided = [one for one in said if (one.model_version if one.model_name == NAME else "") == version]
+    own = [one.algorithm == truth[one.event_id] for one in decided if one.event_id in truth]
+    assert len(own) > 200
+    return float(np.mean(own))
