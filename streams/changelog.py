@@ -27,6 +27,7 @@ from streams.settings import Settings
 from streams.snapshot import Chain, Content, Id, SnapshotLog
 from streams.stepper import Held, Stepper
 from streams.topic import admin
+from streams.watermark import watermarks
 
 _log = logging.getLogger(__name__)
 
@@ -225,7 +226,10 @@ def _read(consumer: Consumer, topic: str, first: Mapping[int, int], limit: Mappi
     """
     open_: dict[int, int] = {}
     for p, offset in first.items():
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_TIMEOUT_S)
+        found = watermarks(consumer, TopicPartition(topic, p), _TIMEOUT_S)
+        if found is None:
+            raise InfraError(f"no broker leads {topic}/{p}")
+        low, high = found
         wanted = limit[p]
         end = high if wanted is None else min(high, wanted)
         if max(offset, low) < end:

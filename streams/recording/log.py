@@ -29,6 +29,7 @@ from schemas.topic import TOPICS
 from streams.recording.format import Recorded
 from streams.security import client_config
 from streams.settings import Settings
+from streams.watermark import watermarks
 
 _ANSWER_S: Final = 5.0
 _SILENCE_S: Final = 30.0
@@ -191,7 +192,7 @@ class Log:
                 places += [Place(name, partition) for partition in sorted(known[name].partitions)]
             spans = {}
             for place in places:
-                found = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_ANSWER_S)
+                found = watermarks(self._consumer, TopicPartition(*place), _ANSWER_S)
                 if found is None:
                     raise InfraError(f"no broker leads {place.topic}/{place.partition} on {self._bootstrap}")
                 spans[place] = Span(*found)

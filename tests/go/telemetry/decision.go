@@ -23,6 +23,14 @@ type Decision struct {
 	FallbackReason     string  `json:"fallback_reason"`
 	ModelName          string  `json:"model_name"`
 	ModelVersion       string  `json:"model_version"`
+
+	ExpectedUtilityHDE    *float64 `json:"expected_utility_hde"`
+	ExpectedUtilityAMST   *float64 `json:"expected_utility_amst"`
+	Propensity            *float64 `json:"propensity"`
+	ExperimentID          string   `json:"experiment_id"`
+	ExperimentArm         string   `json:"experiment_arm"`
+	ShadowVersion         string   `json:"shadow_version"`
+	ShadowProbabilityAMST *float64 `json:"shadow_probability_amst"`
 }
 
 // Forecast is a link 15 minutes ahead; Lower and Upper are Mbps, ms, loss and ms.
@@ -61,6 +69,7 @@ type Score struct {
 	Threshold       float64 `json:"threshold"`
 	IsAnomaly       bool    `json:"is_anomaly"`
 	DetectionMethod string  `json:"detection_method"`
+	Suppressed      bool    `json:"suppressed"`
 }
 
 // New returns an empty record of one of the kinds above.
