@@ -132,7 +132,7 @@ def test_the_page_shows_what_subscribers_get(worker: Worker) -> None:
     assert len(newest) == min(100, len(published))
     seen = json.loads(ask(worker.port, "GET", f"/api/v3/live/record?id={newest[0]}").body)
     assert seen["value"] in published
-    assert seen["origin"].startswith("dwcp.system.raw.v1/")
+    assert seen["origin"].startswith(("dwcp.system.raw.v1/", "dwcp.network.raw.v1/"))
 
 
 def test_metrics_name_no_node_and_no_link(worker: Worker) -> None:
