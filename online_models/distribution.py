@@ -156,6 +156,9 @@ class Distribution:
             numbers, rows = numbers[low], rows[low]
         self.sampled[: len(numbers)] = numbers
         self.sample[: len(rows)] = rows
+        # What a halving let go must not stay behind: when that happens depends on how the stream was cut.
+        self.sampled[len(numbers) : kept] = 0
+        self.sample[len(rows) : kept] = 0.0
         self.progress[2:4] = len(numbers), halvings
 
     def _close(self) -> list[Drift]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -133,6 +134,7 @@ def apply(client: AdminClient, settings: Settings, replication: int = -1) -> lis
     ]
     if new:
         _wait("create", client.create_topics(new, operation_timeout=_TIMEOUT_S))
+        _await_leaders(client, [topic.topic for topic in new])
     resources: dict[str, ConfigResource] = {}
     for d in differences:
         if d.action == "set":
@@ -161,6 +163,17 @@ def _config_differences(client: AdminClient, settings: Settings, topics: Iterabl
             if value != wanted:
                 differences.append(Difference(resource.name, "set", setting, str(value), wanted))
     return differences
+
+
+def _await_leaders(client: AdminClient, names: Sequence[str]) -> None:
+    """Wait until the brokers know new topics and who leads them: the controller says so before they do."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        known = client.list_topics(timeout=_TIMEOUT_S).topics
+        found = [known[name] for name in names if name in known and known[name].error is None]
+        if len(found) == len(names) and all(p.leader >= 0 for topic in found for p in topic.partitions.values()):
+            return
+        time.sleep(0.1)
 
 
 def _wait(verb: str, futures: Mapping[Any, Future[Any]]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from online_models.distribution import LEAST, SAMPLE, Distribution, Drift
+from online_models.distribution import DAY_MS, LEAST, SAMPLE, Distribution, Drift
 from online_models.distribution_watch import (
     ForecasterAnswerWatch,
     ForecasterInputWatch,
@@ -137,6 +137,19 @@ def test_the_watch_does_not_depend_on_the_cut(state, make, window_ms: int, seed:
         copy.load(piece)
     assert copy.digest() == whole.digest()
     assert DRIFT_ALERT not in result.outputs or len(result.outputs[DRIFT_ALERT].row)
+
+
+@pytest.mark.parametrize("cut", [1, 77, 1000])
+def test_the_sample_does_not_depend_on_the_cut(cut: int) -> None:
+    """Far more rows than the sample has room for, so that it is halved again and again."""
+    x = np.random.default_rng(3).normal(size=(5 * SAMPLE + 13, 2))
+    time_ms = np.zeros(len(x), np.int64)
+    whole, cut_up = (Distribution(("a", "b"), DAY_MS, LEAST) for _ in range(2))
+    whole.step(time_ms, x)
+    for first in range(0, len(x), cut):
+        cut_up.step(time_ms[first : first + cut], x[first : first + cut])
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(cut_up.arrays[name], array, name)
 
 
 def test_a_changed_fleet_is_alerted_by_feature() -> None:
