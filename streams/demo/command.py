@@ -27,13 +27,13 @@ from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
 from streams.stop import stoppable
 
-_READY_S = 90.0
+_READY_S = 300.0
 # The embedded broker answers a fetch with one batch per partition, so few partitions
 # and batches of some size matter more here than with Kafka.
 _PARTITIONS = 4
 _ANY_BROKER = "127.0.0.1:9092"  # overridden: the demo brings its own
 _LINGER_MS = "15"
-_DRAIN_S = 60.0
+_DRAIN_S = 180.0
 _REFRESH_S = 1.0
 _LINE_S = 5.0
 
@@ -61,9 +61,9 @@ class _Fleet:
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of the simulated fleet.")
 @click.option("--links", default=120, show_default=True, type=click.IntRange(min=1), help="Links in the fleet.")
 @click.option("--nodes", default=24, show_default=True, type=click.IntRange(min=2), help="Hosts in the fleet.")
-@click.option("--rate", default=8000, show_default=True, type=click.IntRange(min=1), help="Input events per second.")
+@click.option("--rate", default=2500, show_default=True, type=click.IntRange(min=1), help="Input events per second.")
 @click.option(
-    "--speed", default=600, show_default=True, type=click.IntRange(min=1), help="Event time per second, in s."
+    "--speed", default=300, show_default=True, type=click.IntRange(min=1), help="Event time per second, in s."
 )
 @click.option("--faults", default="random", show_default=True, help="Fault schedule: random, none or a JSON file.")
 @click.option("--web-port", type=click.IntRange(0, 65535), help="Port of metrics and health; 0 picks a free one.")

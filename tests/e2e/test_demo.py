@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_the_demo_loses_nothing_and_beats_its_baselines() -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "streams.cli", "demo", "--seconds", "20", "--rate", "5000", "--web-port", "0", "--json"],
+        [sys.executable, "-m", "streams.cli", "demo", "--seconds", "20", "--rate", "5000", "--speed", "600",
+         "--web-port", "0", "--json"],
         capture_output=True, text=True, cwd=ROOT, timeout=240,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
