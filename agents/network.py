@@ -1,9 +1,10 @@
-"""Network: a sample's features, the link 15 minutes ahead, how well that went, and drift of what it is made of."""
+"""Network: a sample's features, the link 15 minutes ahead, how well that went, and what is unusual about it."""
 
 from __future__ import annotations
 
 from online_models.distribution_watch import ForecasterInputWatch
 from online_models.forecast_artifact import load_forecaster
+from online_models.link_watch import LinkWatch
 from online_models.network import NetworkState
 from online_models.parts import PartsOf
 from schemas.topic import (
@@ -13,14 +14,16 @@ from schemas.topic import (
     NETWORK_KEYED,
     NETWORK_SCORE,
     NETWORK_STATE,
+    SYSTEM_ANOMALY,
+    SYSTEM_THRESHOLD,
 )
 from streams.agent import declare
 
 agent = declare(
     "network",
     source=NETWORK_KEYED,
-    state=PartsOf(links=NetworkState, inputs=ForecasterInputWatch),
-    publishes=(NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, DRIFT_ALERT),
+    state=PartsOf(links=NetworkState, inputs=ForecasterInputWatch, watch=LinkWatch),
+    publishes=(NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, SYSTEM_ANOMALY, SYSTEM_THRESHOLD, DRIFT_ALERT),
     keeps=NETWORK_STATE,
     models={"bandwidth": load_forecaster},
 )

@@ -114,13 +114,14 @@ class LinkWatch(PartitionState):
         x = np.empty((n, N_LINK_METRICS))
         for j, name in enumerate(LINK_METRICS):
             x[:, j] = columns[name]
+        slot = self._table.index(batch.key)  # before the rows are taken: new keys may move them
         found = np.zeros(n, FOUND)
         moments = new_moments(n, len(LINK_TYPES))
         n_moments = _step(
             self._table.rows,
             self._threshold,
             self._thresholds.factor[_TYPE_AT],
-            self._table.index(batch.key),
+            slot,
             timestamp,
             x,
             self._maintenance.hushed_links(columns["node_id"], columns["peer_id"], timestamp),
