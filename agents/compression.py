@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from online_models.compression import CompressionState
-from online_models.distribution_watch import SelectorInputWatch
+from online_models.drift.watch import SelectorInputWatch
 from online_models.onnx_model import OnnxModel
 from online_models.parts import PartsOf
+from online_models.selector.state import CompressionState
 from schemas.compression import FEATURES
 from schemas.topic import COMPRESSION_KEYED, COMPRESSION_LABEL, COMPRESSION_PREDICTION, COMPRESSION_STATE, DRIFT_ALERT
 from streams.agent import declare

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from online_models.distribution_watch import ForecasterInputWatch
-from online_models.forecast_artifact import load_forecaster
-from online_models.link_watch import LinkWatch
-from online_models.network import NetworkState
+from online_models.anomaly.link_watch import LinkWatch
+from online_models.bandwidth.artifact import load_forecaster
+from online_models.bandwidth.state import NetworkState
+from online_models.drift.watch import ForecasterInputWatch
 from online_models.parts import PartsOf
 from schemas.topic import (
     DRIFT_ALERT,

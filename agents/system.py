@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from importlib import resources
 
+from online_models.anomaly.state import SystemState
+from online_models.collector.rollup import RollupState
 from online_models.onnx_model import OnnxModel
-from online_models.optimizer import Optimizing
-from online_models.optimizer_prior import Prior
-from online_models.optimizer_space import GROUPS
+from online_models.optimizer.prior import Prior
+from online_models.optimizer.space import GROUPS
+from online_models.optimizer.state import Optimizing
 from online_models.parts import PartsOf
-from online_models.performance import PerformanceState
-from online_models.performance_input import INPUT_NAMES
-from online_models.rollup import RollupState
-from online_models.system import SystemState
+from online_models.performance.input import INPUT_NAMES
+from online_models.performance.state import PerformanceState
 from schemas.topic import (
     DRIFT_ALERT,
     OPTIMIZER_RECOMMENDATION,
@@ -29,7 +29,7 @@ from schemas.topic import (
 )
 from streams.agent import declare
 
-_MEASURED = resources.files("online_models") / "measured"
+_MEASURED = resources.files("online_models.optimizer") / "measured"
 _PRIORS = {name: Prior.read((_MEASURED / f"{name}.npz").read_bytes()) for name in GROUPS}
 
 agent = declare(

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Struct
 
-from online_models.optimizer import check_request
+from online_models.experiment.trial import KIND as EXPERIMENT
+from online_models.optimizer.state import check_request
 from online_models.served import KIND
-from online_models.trial import KIND as EXPERIMENT
 from schemas.batch import Batch, Broadcast, Rejection, Result
 from schemas.codec import Codec, codec_of
 from schemas.error import RecordError, ValidationError

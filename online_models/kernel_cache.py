@@ -19,11 +19,11 @@ from schemas.error import ConfigError
 _ROOM_BYTES = 16 << 20
 
 
-def source_digest() -> str:
-    """Digest of every module of this package, 16 hex digits."""
+def source_digest(room: Path = Path(__file__).parent) -> str:
+    """Digest of every module of this package and the packages in it, 16 hex digits."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(room.rglob("*.py")):
+        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 

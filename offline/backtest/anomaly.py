@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from offline.backtest.event_score import EventScore, Flags, runs, score_events
 from offline.backtest.volume import auc_pr, vus_pr
 from offline.series import TIME_NAMES, Series
-from online_models.anomaly_kind import kind_of
-from online_models.detector import Detector, Findings
+from online_models.anomaly.detector import Detector, Findings
+from online_models.anomaly.kind import kind_of
 
 LABEL_NAMES: Final = ("label", "labels", "anomaly", "is_anomaly", "anomalous")
 """Columns taken for labels when none is named, in any case; never seen by the detector."""

@@ -23,9 +23,9 @@ from offline.backtest.anomaly import (
 )
 from offline.backtest.fault_command import report_faults, show_faults
 from offline.series import Series, read_series
-from online_models.calibration import FALSE_ALARMS_PER_NODE_DAY
-from online_models.detector import ALARMS_PER_DAY
-from online_models.link_watch import FALSE_ALARMS_PER_LINK_DAY
+from online_models.anomaly.calibration import FALSE_ALARMS_PER_NODE_DAY
+from online_models.anomaly.detector import ALARMS_PER_DAY
+from online_models.anomaly.link_watch import FALSE_ALARMS_PER_LINK_DAY
 from schemas.error import ConfigError, InfraError
 
 _SHOWN: Final = 20
@@ -55,7 +55,7 @@ class Report(msgspec.Struct, frozen=True):
     alerts: list[Alarm]
 
 
-@click.command(epilog="How it works is described at the top of online_models/detector.py.")
+@click.command(epilog="How it works is described at the top of online_models/anomaly/detector.py.")
 @click.option("--csv", "path", type=click.Path(dir_okay=False, path_type=Path),
               help="A file with a header, a time column and metrics.")  # fmt: skip
 @click.option("--recording", type=click.Path(dir_okay=False, path_type=Path),

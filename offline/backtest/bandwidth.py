@@ -10,14 +10,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offline.backtest.grid import Grid, fit_horizon, match_targets
-from online_models.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
-from online_models.forecast_model import ask_forecaster
-from online_models.forecaster import BOUNDS, FORECAST, MODEL, conclude, prepare, start_models
-from online_models.interval import PRIOR_RADIUS, reach_above, reach_below, track
-from online_models.network_feature import COUNTERS, FEATURE_NAMES, encode_network, write_features
-from online_models.network_link import LINK, SCORE, meet_value, take_value
+from online_models.bandwidth.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
+from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, encode_network, write_features
+from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, conclude, prepare, start_models
+from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
+from online_models.bandwidth.link import LINK, SCORE, meet_value, take_value
+from online_models.bandwidth.model import ask_forecaster
+from online_models.bandwidth.waiting import remember
 from online_models.served import Model
-from online_models.waiting import remember
 from schemas.codec import codec_of
 from schemas.network import HORIZON_MS, TARGETS, NetworkSample
 

@@ -14,7 +14,7 @@ import msgspec
 from offline.backtest.bandwidth import Backtest, backtest_column
 from offline.backtest.grid import fit_horizon, make_grid
 from offline.series import read_series
-from online_models.forecast_artifact import load_forecaster
+from online_models.bandwidth.artifact import load_forecaster
 from online_models.onnx_model import OnnxModel
 from schemas.error import ConfigError, ModelError
 from schemas.network import TARGETS

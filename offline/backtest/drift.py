@@ -8,8 +8,8 @@ import numpy as np
 from msgspec import Struct
 
 from offline.series import Series
-from online_models.change import ChangeDetector
-from online_models.divergence import Level, ks_distance, ks_limit, psi, psi_level
+from online_models.drift.change import ChangeDetector
+from online_models.drift.divergence import Level, ks_distance, ks_limit, psi, psi_level
 
 
 class Alert(Struct, frozen=True):

@@ -12,7 +12,7 @@ import numpy as np
 from offline.backtest.anomaly import label_of, metrics_of
 from offline.backtest.drift import Alert, Distance, distances_of, drifts_of
 from offline.series import read_series
-from online_models.change import ChangeDetector
+from online_models.drift.change import ChangeDetector
 from schemas.error import ConfigError
 
 
@@ -27,7 +27,7 @@ class Report(msgspec.Struct, frozen=True):
     distances: list[Distance]
 
 
-@click.command(epilog="How it works is described at the top of online_models/change.py.")
+@click.command(epilog="How it works is described at the top of online_models/drift/change.py.")
 @click.option("--csv", "path", required=True, type=click.Path(dir_okay=False, path_type=Path),
               help="A file with a header, a time column and metrics.")  # fmt: skip
 @click.option("--time", help="The time column. Default: one called timestamp, time, date or the like, else the first.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from offline.backtest.fault_score import Said
 from offline.backtest.fault_subject import NODES, Subject
-from online_models.alert import QUIET_MS, STATUSES
+from online_models.anomaly.alert import QUIET_MS, STATUSES
 from schemas.batch import Batch
 from schemas.topic import SYSTEM_ANOMALY
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline import node_metric
-from online_models.anomaly import HARM, TYPE_OF_METRIC, TYPES, type_of
-from online_models.baseline import FLOOR
-from online_models.calibration import FALSE_ALARMS_PER_NODE_DAY
-from online_models.link_baseline import LINK_HARM, LINK_METRICS
-from online_models.link_record import LINK_TYPES
-from online_models.link_watch import FALSE_ALARMS_PER_LINK_DAY, TYPE_OF_LINK_METRIC, LinkWatch, link_type_of
+from online_models.anomaly.baseline import FLOOR
+from online_models.anomaly.calibration import FALSE_ALARMS_PER_NODE_DAY
+from online_models.anomaly.link_baseline import LINK_HARM, LINK_METRICS
+from online_models.anomaly.link_record import LINK_TYPES
+from online_models.anomaly.link_watch import FALSE_ALARMS_PER_LINK_DAY, TYPE_OF_LINK_METRIC, LinkWatch, link_type_of
+from online_models.anomaly.rule import HARM, TYPE_OF_METRIC, TYPES, type_of
+from online_models.anomaly.state import SystemState
 from online_models.partition import PartitionState
-from online_models.system import SystemState
 from schemas.batch import Batch
 from schemas.system import METRICS
 from schemas.topic import Topic

@@ -19,7 +19,7 @@ from offline.training.performance_data import Rows, make_rows
 from offline.training.performance_model import METHODS, Fitted, choose_breach, choose_latency
 from offline.training.performance_online import ONLINE, Streamed, stream_series
 from offline.training.performance_score import Breach, Latency, score_breach, score_latency
-from online_models.performance_input import INPUT_NAMES
+from online_models.performance.input import INPUT_NAMES
 from schemas.error import ConfigError
 
 F64 = NDArray[np.float64]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from offline.backtest.selector_score import Quality, Truth, quality
 from offline.training.selector_data import Transfers
-from online_models.compression import CompressionState
-from online_models.heuristic import heuristic
 from online_models.logistic import Logistic, learn, probability
-from online_models.oracle import AMST, HDE, OUTCOME, label_of
-from online_models.selector_feature import INPUTS, feature_matrix, selector_inputs
+from online_models.selector.feature import INPUTS, feature_matrix, selector_inputs
+from online_models.selector.heuristic import heuristic
+from online_models.selector.oracle import AMST, HDE, OUTCOME, label_of
+from online_models.selector.state import CompressionState
 from online_models.served import Model
 from schemas.batch import Columns
 from schemas.error import ConfigError

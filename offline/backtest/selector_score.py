@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from online_models.oracle import AMST, HDE
+from online_models.selector.oracle import AMST, HDE
 from schemas.field import ALGORITHMS, LINK_TYPES
 
 F64 = NDArray[np.float64]

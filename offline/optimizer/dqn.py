@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from offline.optimizer.fleet import Fleet, Reading, make_state
 from offline.optimizer.grid import Grid
 from offline.optimizer.policy import Trying
-from online_models.optimizer_prior import COST, CPU, MEMORY, PERFORMANCE
-from online_models.optimizer_space import DEFAULT, GROUPS, N_ACTIONS, N_STATE, act
+from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
+from online_models.optimizer.space import DEFAULT, GROUPS, N_ACTIONS, N_STATE, act
 from schemas.error import ConfigError
 
 F64 = NDArray[np.float64]

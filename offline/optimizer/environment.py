@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from offline.optimizer.grid import Grid
-from online_models.optimizer_prior import COST, CPU, MEMORY, PERFORMANCE, Limits
+from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE, Limits
 
 F64 = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.optimizer_space import DEFAULT, GROUPS
+from online_models.optimizer.space import DEFAULT, GROUPS
 from schemas.error import ConfigError
 
 F64 = NDArray[np.float64]
@@ -159,7 +159,7 @@ def load_grids(directory: Path | None = None, names: Sequence[str] = NAMES) -> d
     """
     found = {}
     for name in names:
-        at = (directory or resources.files("online_models") / "measured") / f"{name}.npz"
+        at = (directory or resources.files("online_models.optimizer") / "measured") / f"{name}.npz"
         try:
             found[name] = Grid.from_bytes(at.read_bytes())
         except OSError as exc:

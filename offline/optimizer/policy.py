@@ -16,7 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from offline.optimizer.grid import Grid
-from online_models.optimizer_prior import (
+from online_models.optimizer.prior import (
     COST,
     CPU,
     MEMORY,
@@ -162,7 +162,7 @@ class Bandit(Trying):
 
 
 class Learned:
-    """The safe contextual process that workers run: `online_models.optimizer_prior`."""
+    """The safe contextual process that workers run: `online_models.optimizer.prior`."""
 
     def __init__(self, grid: Grid) -> None:
         train = list(grid.training)

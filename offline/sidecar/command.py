@@ -89,7 +89,7 @@ def sidecar(
         from offline.sidecar.keeper import Rules
         from offline.sidecar.metric import Metrics
         from offline.sidecar.service import Options, Sidecar
-        from online_models.promotion import PromotionRule
+        from online_models.experiment.promotion import PromotionRule
     except ImportError as exc:
         raise ConfigError("dwcp sidecar", str(exc), "usable with: pip install 'dwcp-streams[data,train]'") from exc
     options = Options(

@@ -10,8 +10,8 @@ import numpy as np
 from msgspec import Struct
 
 from offline.sidecar.join import Answered
-from online_models.link_sum import LossSums
-from online_models.promotion import Decision, PromotionRule, decide
+from online_models.experiment.link_sum import LossSums
+from online_models.experiment.promotion import Decision, PromotionRule, decide
 from schemas.field import LINK_TYPES
 
 SURE: Final = 0.6

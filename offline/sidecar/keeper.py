@@ -1,7 +1,7 @@
 """Leads the selector's versions from candidate to champion, and takes back what does harm.
 
 What it knows comes from the topics: which versions there are, what they answered, and what was
-right. It decides by the rules of `online_models.promotion`, `.experiment` and `.rollback`, and says what it
+right. It decides by the rules of `online_models.experiment.promotion`, `.experiment` and `.rollback`, and says what it
 decided as announcements and experiment records. It reads no topic and no clock itself.
 """
 
@@ -17,9 +17,9 @@ from offline.sidecar.court import Court
 from offline.sidecar.join import Answered, Join, Told
 from offline.sidecar.trial import Trial
 from offline.sidecar.watchman import Watchman
-from online_models.experiment import Plan
-from online_models.promotion import PromotionRule
-from online_models.rollback import Limits
+from online_models.experiment.course import Plan
+from online_models.experiment.promotion import PromotionRule
+from online_models.experiment.rollback import Limits
 from schemas.compression import CompressionTelemetry, OracleLabel, SelectorPrediction
 from schemas.error import ConfigError, StateError
 from schemas.experiment import ExperimentResult, ExperimentState

@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from offline.sidecar.join import Answered
-from online_models.experiment import Look, Plan, begin, roll_back, take_look
-from online_models.experiment_arm import CONTROL, TREATMENT
-from online_models.experiment_sum import ArmSums
+from online_models.experiment.arm import CONTROL, TREATMENT
+from online_models.experiment.arm_sum import ArmSums
+from online_models.experiment.course import Look, Plan, begin, roll_back, take_look
 from schemas.experiment import ExperimentState
 
 SETTLE_MS: Final = 30_000

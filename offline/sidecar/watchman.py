@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from offline.sidecar.join import Answered
-from online_models.link_sum import LinkLevels
-from online_models.rollback import Breach, Limits, Watch, Window, watch
+from online_models.experiment.link_sum import LinkLevels
+from online_models.experiment.rollback import Breach, Limits, Watch, Window, watch
 from schemas.model import ModelAnnouncement
 
 

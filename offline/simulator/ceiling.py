@@ -26,7 +26,7 @@ from offline.simulator.link import MINUTE_MS, Links, Overlay
 from offline.simulator.outcome import Noise, Outcome, outcome
 from offline.simulator.probe import Sample
 from offline.simulator.transfer import ENTROPY_SD, REPETITION_SD, Transfers
-from online_models.oracle import Measurement, relative_loss, utilities
+from online_models.selector.oracle import Measurement, relative_loss, utilities
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offline.node_metric import metric_matrix, read_partitions
-from online_models.baseline import BASELINE, FLOOR, WARM_UP, learn_baseline, write_z
+from online_models.anomaly.baseline import BASELINE, FLOOR, WARM_UP, learn_baseline, write_z
 from online_models.slot import row_dtype
 from schemas.error import ConfigError
 from schemas.system import METRICS

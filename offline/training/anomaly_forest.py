@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
 
-from online_models.anomaly import GROUPS, TYPE_OF_METRIC, TYPES
+from online_models.anomaly.rule import GROUPS, TYPE_OF_METRIC, TYPES
 from schemas.system import METRICS
 
 TREES: Final = 100

@@ -17,7 +17,7 @@ from offline.training.anomaly_graph import OUTPUTS, export_forests
 from offline.training.artifact import fingerprint, library_versions, reference_edges, write_artifact
 from offline.training.gate import gate
 from offline.training.split import Split, split_by_time
-from online_models.anomaly import HARM
+from online_models.anomaly.rule import HARM
 from online_models.onnx_model import OnnxModel
 from schemas.model import Gate, Manifest
 

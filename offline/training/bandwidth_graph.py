@@ -21,8 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.compose import add_prefix
 
 from offline.training.bandwidth_input import CLIP
-from online_models.expert import EXPERTS
-from online_models.forecast_input import (
+from online_models.bandwidth.expert import EXPERTS
+from online_models.bandwidth.trained_input import (
     CALENDAR,
     COMPACT,
     COMPACT_UNITS,

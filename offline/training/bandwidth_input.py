@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from offline.training.bandwidth_trace import Trace
 from offline.training.split import Split, split_by_time
-from online_models.forecast_input import COMPACT, ENHANCED, LEVEL_AT, SCALE_AT, Window, compact
+from online_models.bandwidth.trained_input import COMPACT, ENHANCED, LEVEL_AT, SCALE_AT, Window, compact
 from schemas.error import ConfigError
 
 LEAST: Final = 100

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from offline.backtest.grid import match_targets
 from offline.training.bandwidth_sample import Samples
-from online_models.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
-from online_models.forecast_input import make_context
-from online_models.forecaster import BOUNDS, FORECAST, MODEL, forecast, start_models
-from online_models.network_feature import COUNTERS, FEATURE_NAMES, encode_network, link_type_codes, write_features
-from online_models.network_link import LINK, SCORE, take_sample
-from online_models.waiting import remember
+from online_models.bandwidth.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
+from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, encode_network, link_type_codes, write_features
+from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, forecast, start_models
+from online_models.bandwidth.link import LINK, SCORE, take_sample
+from online_models.bandwidth.trained_input import make_context
+from online_models.bandwidth.waiting import remember
 from schemas.field import LINK_TYPES
 from schemas.network import TARGETS
 
@@ -39,7 +39,7 @@ class Trace:
     feature
         Enhanced features as the worker computes them, float32 `[n, 34]`.
     context
-        Of `online_models.forecast_input`, float32 `[n, 65]`.
+        Of `online_models.bandwidth.trained_input`, float32 `[n, 65]`.
     published
         What the online forecaster said, `[n, 4]`.
     bar

@@ -32,8 +32,8 @@ from offline.training.bandwidth_score import (
 from offline.training.bandwidth_trace import BARS, Trace, trace
 from offline.training.course import Course
 from offline.training.single import memory_mb, p99_ms
-from online_models.forecast_input import CONTEXT_NAMES, LEVEL_AT, SCALE_AT
-from online_models.network_feature import FEATURE_NAMES, FEATURE_SCHEMA
+from online_models.bandwidth.feature import FEATURE_NAMES, FEATURE_SCHEMA
+from online_models.bandwidth.trained_input import CONTEXT_NAMES, LEVEL_AT, SCALE_AT
 from schemas.model import Gate, Manifest
 from schemas.network import TARGETS
 
@@ -186,7 +186,7 @@ def _settings(request: Request, best: Fitted) -> dict[str, str]:
         "seed": str(request.course.seed),
         "input": f"x[n, {len(best.window.input_names)}] = context[{len(CONTEXT_NAMES)}], then "
         f"window[{best.window.samples}][{len(best.window.features)}], oldest sample first",
-        "context": "online_models.forecast_input.make_context",
+        "context": "online_models.bandwidth.trained_input.make_context",
         "window_samples": str(best.window.samples),
         "window_features": ",".join(best.window.features),
         "level_at": str(LEVEL_AT),

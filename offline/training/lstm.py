@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from offline.training.bandwidth_graph import OPSET
-from online_models.forecast_input import CONTEXT_NAMES, Window
+from online_models.bandwidth.trained_input import CONTEXT_NAMES, Window
 
 CONTEXT: Final = len(CONTEXT_NAMES)
 TARGETS: Final = 4

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from offline.training.course import Course
 from offline.training.lstm import NETWORKS, WindowNetwork
-from online_models.forecast_input import Window
+from online_models.bandwidth.trained_input import Window
 from schemas.error import ConfigError
 
 F32 = NDArray[np.float32]

@@ -11,7 +11,7 @@ import msgspec
 from offline.training.gate import require
 from offline.training.performance_node import read_nodes
 from offline.training.performance_train import Outcome, Request, train_performance
-from online_models.performance import OBJECTIVE_MS
+from online_models.performance.state import OBJECTIVE_MS
 
 
 @click.command()

@@ -1,6 +1,6 @@
 """Data sets of a degradation predictor: what a node looked like, and what came after.
 
-A row's inputs are those that the stream makes after a sample (`online_models.performance_input`); its
+A row's inputs are those that the stream makes after a sample (`online_models.performance.input`); its
 label is of the `HORIZON_STEPS` samples that follow: whether any of them breaks the objective, and the target's
 value at each. A row belongs to the time of its last labelled sample, so that splits can leave a horizon out.
 """
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.collector import buffer_fields
-from online_models.performance_input import CONTEXT, LABEL_STRETCH, MOMENT, STEPS, input_names, trace_inputs
+from online_models.collector.buffer import buffer_fields
+from online_models.performance.input import CONTEXT, LABEL_STRETCH, MOMENT, STEPS, input_names, trace_inputs
 from online_models.slot import row_dtype
 from schemas.performance import HORIZON_STEPS
 

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from offline.training.performance_data import Rows
 from offline.training.performance_score import score_breach
-from online_models.performance_input import TARGET_FEATURES
+from online_models.performance.input import TARGET_FEATURES
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

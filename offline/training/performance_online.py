@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from online_models.collector import buffer_fields
-from online_models.collector_feature import N_FEATURES, RANKED_MAX
-from online_models.performance_input import CONTEXT, MOMENT, STEPS, input_names, observe, write_input
-from online_models.performance_model import (
+from online_models.collector.buffer import buffer_fields
+from online_models.collector.feature import N_FEATURES, RANKED_MAX
+from online_models.performance.input import CONTEXT, MOMENT, STEPS, input_names, observe, write_input
+from online_models.performance.model import (
     BREACH,
     SCORE,
     new_breach,

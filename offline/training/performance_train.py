@@ -27,8 +27,8 @@ from offline.training.performance_report import make_report
 from offline.training.performance_score import Breach, Latency, score_breach, score_latency
 from offline.training.split import split_by_time
 from online_models.onnx_model import OnnxModel
-from online_models.performance import MODEL_NAME
-from online_models.performance_input import INPUT_NAMES
+from online_models.performance.input import INPUT_NAMES
+from online_models.performance.state import MODEL_NAME
 from schemas.model import Gate, Manifest
 from schemas.performance import HORIZON_STEPS
 
@@ -194,7 +194,7 @@ def _manifest(request: Request, nodes: Sequence[Node], training: Rows, breach: s
         "breach": breach,
         "change": change,
         "seed": str(request.seed),
-        "input": "online_models.performance_input.write_input",
+        "input": "online_models.performance.input.write_input",
         "output": "probability[n, 1]; change[n, 5]: latency = current + scale * change",
     }
     return Manifest(

@@ -18,11 +18,11 @@ from offline.training.selector_candidate import CANDIDATES, Examples, Fitted, Sa
 from offline.training.selector_data import Transfers
 from offline.training.selector_graph import OUTPUT, build, fit_scaling, transform
 from offline.training.split import split_by_time
-from online_models.heuristic import heuristic
 from online_models.onnx_model import open_session, run_session
-from online_models.oracle import OUTCOME, label_of
-from online_models.selector_feature import feature_matrix
-from online_models.utility import EVEN
+from online_models.selector.feature import feature_matrix
+from online_models.selector.heuristic import heuristic
+from online_models.selector.oracle import OUTCOME, label_of
+from online_models.selector.utility import EVEN
 from schemas.compression import FEATURES, CompressionTelemetry
 from schemas.constraint import checks_of
 from schemas.field import LINK_TYPES

@@ -19,7 +19,7 @@ import numpy as np
 
 from offline.backtest.anomaly import Quality, label_of, metrics_of, quality_of, random_quality_of, watch
 from offline.series import Series, read_series
-from online_models.detector import ALARMS_PER_DAY
+from online_models.anomaly.detector import ALARMS_PER_DAY
 from tests.bench.nezha import faults_of, pods_of
 
 _DAY_MS: Final = 86_400_000

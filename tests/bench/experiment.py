@@ -20,11 +20,11 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import beta
 
-from online_models.experiment import HOUR_MS, Measure, Plan, begin, take_look
-from online_models.experiment_arm import CONTROL, TREATMENT, arms_of
-from online_models.experiment_bound import boundaries
-from online_models.experiment_effect import compare, sample_ratio_p
-from online_models.experiment_sum import ArmSums
+from online_models.experiment.arm import CONTROL, TREATMENT, arms_of
+from online_models.experiment.arm_sum import ArmSums
+from online_models.experiment.bound import boundaries
+from online_models.experiment.course import HOUR_MS, Measure, Plan, begin, take_look
+from online_models.experiment.effect import compare, sample_ratio_p
 
 LINKS: Final = 100
 REQUESTS: Final = 2_000

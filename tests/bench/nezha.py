@@ -17,8 +17,8 @@ import numpy as np
 
 from offline.backtest.anomaly import Watched, alarms_of, metrics_of, watch
 from offline.series import Series, read_series
-from online_models.anomaly_kind import kind_of
-from online_models.detector import ALARMS_PER_DAY
+from online_models.anomaly.detector import ALARMS_PER_DAY
+from online_models.anomaly.kind import kind_of
 from streams.recording.column import parse_time
 
 TYPES: Final = {

@@ -1,7 +1,7 @@
 """An app with two bugs: ingest refuses node n7, and the network step fails on node n8."""
 
 from agents import ingest
-from online_models.network import NetworkState
+from online_models.bandwidth.state import NetworkState
 from schemas.batch import Batch, Rejection, Result
 from schemas.error import ValidationError
 from schemas.ingest import NetworkIngest

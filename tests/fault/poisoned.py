@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents import compression, ingest, system
 from agents import network as sound
-from online_models.network import NetworkState
+from online_models.bandwidth.state import NetworkState
 from schemas.batch import Batch, Result
 from streams.agent import declare
 from streams.application import application

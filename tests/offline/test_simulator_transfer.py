@@ -11,7 +11,7 @@ from offline.simulator.link import Links, Overlay
 from offline.simulator.outcome import Conditions, Noise, outcome
 from offline.simulator.tcp import parallel_mbps
 from offline.simulator.transfer import Senders, Transfers, Workload
-from online_models.oracle import Measurement, utilities
+from online_models.selector.oracle import Measurement, utilities
 from schemas.field import LINK_TYPES, PAYLOAD_TYPES
 
 START_MS = 1_767_571_200_000

@@ -7,9 +7,9 @@ import numpy as np
 
 from offline.training.artifact import seal
 from offline.training.bandwidth_graph import Graph, expert_column
-from online_models.forecast_artifact import load_forecaster
-from online_models.forecast_input import NEWEST, Window
-from online_models.network import NetworkState
+from online_models.bandwidth.artifact import load_forecaster
+from online_models.bandwidth.state import NetworkState
+from online_models.bandwidth.trained_input import NEWEST, Window
 from online_models.onnx_model import OnnxModel
 from online_models.served import KIND
 from schemas.batch import Control

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from online_models.compression import CompressionState
-from online_models.network import NetworkState
-from online_models.system import SystemState
+from online_models.anomaly.state import SystemState
+from online_models.bandwidth.state import NetworkState
+from online_models.selector.state import CompressionState
 from schemas.batch import Batch
 from schemas.topic import (
     COMPRESSION_LABEL,

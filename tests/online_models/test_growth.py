@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from online_models.compression import CompressionState
-from online_models.link_watch import LinkWatch
-from online_models.network import NetworkState
-from online_models.performance import PerformanceState
-from online_models.rollup import RollupState
-from online_models.system import SystemState
+from online_models.anomaly.link_watch import LinkWatch
+from online_models.anomaly.state import SystemState
+from online_models.bandwidth.state import NetworkState
+from online_models.collector.rollup import RollupState
+from online_models.performance.state import PerformanceState
+from online_models.selector.state import CompressionState
 from tests.online_models.stream import (
     encoded,
     metric_stream,

@@ -23,6 +23,15 @@ def test_the_folder_is_named_by_the_sources(tmp_path: Path) -> None:
     assert kernel_cache.isolate() == tmp_path / kernel_cache.source_digest()
 
 
+def test_a_module_of_any_depth_counts(tmp_path: Path) -> None:
+    module = tmp_path / "inner" / "kernel.py"
+    module.parent.mkdir()
+    module.write_text("A = 1")
+    before = kernel_cache.source_digest(tmp_path)
+    module.write_text("A = 2")
+    assert kernel_cache.source_digest(tmp_path) != before
+
+
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/inside"])
 def test_what_cannot_be_written_is_passed_over(place: str) -> None:
     numba.config.CACHE_DIR = place

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from online_models.network import NetworkState
+from online_models.anomaly.state import SystemState
+from online_models.bandwidth.state import NetworkState
 from online_models.parts import Parts, PartsOf
-from online_models.system import SystemState
 from schemas.batch import Output, Rejection, Result
 from schemas.error import LateRecord, StateError
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_SCORE

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agents import system
-from online_models.system import SystemState
+from online_models.anomaly.state import SystemState
 from schemas import header
 from schemas.topic import SYSTEM_KEYED, SYSTEM_STATE
 from streams.agent import Agent, declare, is_kept

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from offline.backtest.selector import backtest_selector, learn_table, split, stream
 from offline.backtest.selector_score import Truth, calibration_error, calibration_noise, quality
 from offline.training.selector_data import Transfers
-from online_models.compression import CompressionState
+from online_models.selector.state import CompressionState
 from schemas.error import ConfigError
 from streams.cli import dwcp
 from tests.online_models.stream import transfer_stream, transfers_of

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from offline.capacity.command import capacity
 from offline.capacity.rollup import series_of
-from online_models.rollup import RollupState
+from online_models.collector.rollup import RollupState
 from schemas.batch import Batch
 from schemas.codec import codec_of
 from schemas.error import ConfigError

@@ -13,7 +13,7 @@ from offline.optimizer.command import optimize
 from offline.optimizer.environment import Task
 from offline.optimizer.grid import METRICS, NAMES, Grid, load_grids
 from offline.simulator.payload import generated
-from online_models.optimizer_space import DEFAULT, GROUPS
+from online_models.optimizer.space import DEFAULT, GROUPS
 from schemas.error import ConfigError
 from schemas.optimizer import PARAMETERS
 
@@ -94,7 +94,7 @@ def test_a_grid_of_the_package_is_whole(grids: dict[str, Grid], name: str) -> No
 
 
 def test_the_packages_grids_are_small() -> None:
-    files = list((Path(__file__).parents[3] / "online_models" / "measured").glob("*.npz"))
+    files = list((Path(__file__).parents[3] / "online_models" / "optimizer" / "measured").glob("*.npz"))
     assert sum(file.stat().st_size for file in files if file.stem in NAMES) <= 300_000
 
 

@@ -18,8 +18,8 @@ from offline.optimizer.fleet import Fleet
 from offline.optimizer.grid import NAMES, Grid, load_grids
 from offline.optimizer.policy import DEFAULT_POLICY, POLICIES
 from online_models.onnx_model import open_session, run_session
-from online_models.optimizer_prior import Limits, Prior, Trials
-from online_models.optimizer_space import MAXIMUM, MINIMUM, N_ACTIONS, N_STATE
+from online_models.optimizer.prior import Limits, Prior, Trials
+from online_models.optimizer.space import MAXIMUM, MINIMUM, N_ACTIONS, N_STATE
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from offline.sidecar.keeper import PATIENCE_MS, Keeper, Rules
 from offline.sidecar.trial import SETTLE_MS
-from online_models.experiment_arm import arms_of
-from online_models.promotion import PromotionRule
+from online_models.experiment.arm import arms_of
+from online_models.experiment.promotion import PromotionRule
 from schemas.compression import OracleLabel, SelectorPrediction
 from schemas.model import ModelRejection
 from streams.model import stage as stages

@@ -25,9 +25,9 @@ from offline.training.anomaly_forest import (
     thresholds_of,
 )
 from offline.training.anomaly_graph import export_forests, mean_path
-from online_models.baseline import N_METRICS, WARM_UP
+from online_models.anomaly.baseline import N_METRICS, WARM_UP
+from online_models.anomaly.state import SystemState
 from online_models.onnx_model import OnnxModel, open_session, run_session
-from online_models.system import SystemState
 from schemas.codec import codec_of
 from schemas.error import ConfigError, GateFailed
 from schemas.system import METRICS, SystemMetrics

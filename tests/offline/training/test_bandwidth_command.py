@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from offline.training.bandwidth_command import bandwidth
-from online_models.forecast_input import CONTEXT_NAMES, NEWEST
+from online_models.bandwidth.trained_input import CONTEXT_NAMES, NEWEST
 from online_models.onnx_model import OnnxModel
 from schemas.error import ConfigError, GateFailed
 from tests.offline.training.link_samples import make_records, write_recording

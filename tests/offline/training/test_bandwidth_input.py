@@ -9,7 +9,7 @@ import pytest
 
 from offline.training.bandwidth_input import make_input, make_target, split_rows
 from offline.training.bandwidth_trace import Trace, trace
-from online_models.forecast_input import (
+from online_models.bandwidth.trained_input import (
     CALENDAR,
     COMPACT,
     CONTEXT_NAMES,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from offline.training.course import Course
-from online_models.forecast_input import COMPACT, ENHANCED, Window
+from online_models.bandwidth.trained_input import COMPACT, ENHANCED, Window
 from online_models.onnx_model import open_session, run_session
 from schemas.error import ConfigError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from offline.training.bandwidth_trace import find_targets, trace
-from online_models.network import NetworkState
+from online_models.bandwidth.state import NetworkState
 from schemas.network import HORIZON_MS, TARGETS
 from schemas.topic import NETWORK_FEATURES, NETWORK_FORECAST
 from tests.offline.training.link_samples import MINUTE_MS, make_records, table_of

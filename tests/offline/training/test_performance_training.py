@@ -20,7 +20,7 @@ from offline.training.performance_node import read_nodes
 from offline.training.performance_score import calibration_error, score_breach, score_latency
 from offline.training.performance_train import STEPS, judge
 from online_models.onnx_model import OnnxModel, open_session, run_session
-from online_models.performance_input import INPUT_NAMES
+from online_models.performance.input import INPUT_NAMES
 from schemas.codec import codec_of
 from schemas.error import GateFailed
 from schemas.system import METRICS, SystemMetrics

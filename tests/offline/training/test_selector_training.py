@@ -15,9 +15,9 @@ from offline.training.selector_candidate import Examples, fit_boosting, fit_logi
 from offline.training.selector_data import Transfers, read_transfers
 from offline.training.selector_graph import INPUTS, OUTPUT, build, fit_scaling, transform
 from offline.training.selector_train import choose, make_data, roc_auc
-from online_models.compression import CompressionState
 from online_models.onnx_model import OnnxModel, open_session, run_session
-from online_models.selector_feature import feature_matrix
+from online_models.selector.feature import feature_matrix
+from online_models.selector.state import CompressionState
 from schemas.compression import FEATURES
 from schemas.error import ConfigError, FeatureMismatch, GateFailed
 from schemas.topic import COMPRESSION_PREDICTION

@@ -1,0 +1,107 @@
+"""What the system state publishes, as columns: scores, alerts, and what operators' words changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from online_models.anomaly.alert import RESOLVED, STATUSES
+from online_models.anomaly.baseline import N_METRICS
+from online_models.anomaly.feedback import Change
+from online_models.anomaly.rule import ACTIONS, GROUPS, SEVERITIES, TYPES, top_contributors
+from online_models.anomaly.verdict import METHODS, THRESHOLD
+from schemas.batch import Control, Output
+from schemas.feedback import AnomalyFeedback, anomaly_of
+from schemas.system import METRICS, BaselineComparison
+
+_METHOD: Final = np.array(METHODS, object)
+
+
+def score_records(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], verdict: NDArray[Any]) -> Output:
+    """Scores of the rows."""
+    return Output(
+        row,
+        {
+            "timestamp": columns["timestamp"][row],
+            "node_id": columns["node_id"][row],
+            "anomaly_score": verdict["score"],
+            "threshold": np.full(len(row), THRESHOLD),
+            "is_anomaly": verdict["anomalous"],
+            "detection_method": _METHOD[verdict["method"]],
+            "suppressed": verdict["suppressed"],
+        },
+    )
+
+
+def alert_records(
+    columns: Mapping[str, NDArray[Any]], moments: NDArray[Any], x: NDArray[Any], verdict: NDArray[Any]
+) -> Output:
+    """What there is to say of alerts, with metrics `x` `[row, metric]` beside their baselines.
+
+    Ids end with the type, so that feedback which names one says its type; a resolution's is told from an
+    alert that opens at the same record.
+    """
+    row = moments["row"]
+    own = verdict[row]
+    types = [TYPES[code] for code in moments["type"].tolist()]
+    status = [STATUSES[code] for code in moments["status"].tolist()]
+    node, opened_at = columns["node_id"][row], moments["opened_at"].tolist()
+    over = (moments["status"] == RESOLVED).tolist()
+    return Output(
+        row,
+        {
+            "timestamp": columns["timestamp"][row],
+            "node_id": node,
+            "anomaly_type": types,
+            "severity": [SEVERITIES[code] for code in moments["severity"].tolist()],
+            "severity_score": own["severity_score"],
+            "anomaly_score": own["score"],
+            "detection_method": _METHOD[own["method"]],
+            "top_contributing_features": [top_contributors(z) for z in own["z"]],
+            "metrics": [dict(zip(METRICS, values.tolist(), strict=True)) for values in x[row]],
+            "baseline_comparison": [_compare(values, found) for values, found in zip(x[row], own, strict=True)],
+            "recommended_actions": [list(ACTIONS[name] * (not done)) for done, name in zip(over, types, strict=True)],
+            "status": status,
+            "alert_id": [f"{of}/{at}:{name}" for of, at, name in zip(node.tolist(), opened_at, types, strict=True)],
+            "opened_at": moments["opened_at"],
+            "last_seen_at": moments["seen_at"],
+            "occurrences": moments["count"],
+            "metric_group": [GROUPS[name] for name in types],
+            "peer_id": [""] * len(row),
+        },
+        suffix=[f"resolved.{name}" if done else name for done, name in zip(over, types, strict=True)],
+    )
+
+
+def change_records(control: Control, feedback: AnomalyFeedback, change: Change, true: int, false: int) -> Output:
+    """What a word changed, beside how many anomalies of the type were called true and false."""
+    kind = TYPES[change.type]
+    named = anomaly_of(feedback)
+    return Output(
+        np.zeros(1, np.intp),
+        {
+            "timestamp": np.array([control.time_ms], np.int64),
+            "anomaly_type": [kind],
+            "metric_group": [GROUPS[kind]],
+            "before": [change.before],
+            "after": [change.after],
+            "reason": [change.reason],
+            "feedback": [named if isinstance(named, str) else f"{named[0]}@{named[1]}"],
+            "operator": [feedback.operator],
+            "comment": [feedback.comment],
+            "false_positives": [false],
+            "true_positives": [true],
+        },
+        key=[kind.encode()],
+    )
+
+
+def _compare(x: NDArray[Any], found: Any) -> dict[str, BaselineComparison]:
+    """Every metric beside its baseline; deviation in % of the mean, 0 where the mean is 0."""
+    mean, p95, z = found["mean"], found["p95"], found["z"]
+    share = np.divide(100.0 * (x - mean), np.abs(mean), out=np.zeros(N_METRICS), where=np.abs(mean) > 1e-9)
+    rows = zip(METRICS, x.tolist(), mean.tolist(), p95.tolist(), share.tolist(), z.tolist(), strict=True)
+    return {name: BaselineComparison(*values) for name, *values in rows}

@@ -1,0 +1,375 @@
+"""Forecasts one horizon ahead by a vote of experts, scored when their time comes.
+
+Per link and target, two votes: experts weigh as their regrets say (`aggregation`), and so,
+over their vote, the *guards* persistence and moving average, with a shorter memory: the
+published forecast falls back on them soon after the experts go wrong. A trained model, where
+one serves, is the last guard, and says more the better it did on the link. All feedback is
+delayed: a loss counts once the sample at the target time is there. A link without
+history of its own votes as the links of its type do.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from online_models.bandwidth.aggregation import learn_regret, weigh
+from online_models.bandwidth.expert import (
+    CLIP,
+    EXPERTS,
+    FEATURES,
+    LEVEL,
+    MOVING_AVERAGE,
+    OWN_REGRESSION,
+    PERSISTENCE,
+    SHARED_REGRESSION,
+    breadth_of,
+    scale_of,
+    write_experts,
+    write_regressors,
+)
+from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
+from online_models.bandwidth.short_float import AWAY_FROM_ZERO, TOWARDS_ZERO, rounded
+from online_models.bandwidth.waiting import LESSONS, NEVER, STEP, VOTED, WAITING, forget_trained, said_of, side_of
+from online_models.recursive import (
+    PRIOR_VARIANCE,
+    learn_along,
+    learn_linear,
+    packed_size,
+    predict_linear,
+    start_regression,
+)
+from online_models.slot import row_dtype
+from schemas.network import TARGETS
+
+RECENT: Final = 20
+PROVEN: Final = 10
+"""Scored forecasts before confidence is more than a default."""
+
+_EXPERT_DISCOUNT: Final = 1.0 - 1.0 / 400.0
+_GUARD_DISCOUNT: Final = 1.0 - 1.0 / 200.0
+_TYPE_DISCOUNT: Final = 1.0 - 1.0 / 4000.0
+_SHRINKAGE: Final = 60.0
+_MEMORY: Final = 400.0
+"""Lessons that a link's own regression remembers; its covariance is its type's, scaled by the lessons of both."""
+
+_TYPE_MEMORY: Final = 1e5
+_TYPE_FORGETTING: Final = 1.0 - 1.0 / _TYPE_MEMORY
+_PRIOR: Final = 1.0 / PRIOR_VARIANCE
+_TYPE_PACE: Final = 0.2
+_N: Final = len(EXPERTS)
+_GUARDS: Final = 4
+"""The experts' vote, persistence, the moving average, and a trained model, which comes last."""
+
+_TRAINED: Final = 3
+_JOIN: Final = 0.1
+"""Share of the largest squared regret that a trained model begins with: one lucky lesson says little."""
+
+_LOSS: Final = TARGETS.index("packet_loss")
+
+BOUNDS: Final = np.array([[0.0, np.inf], [0.0, np.inf], [0.0, 1.0], [0.0, np.inf]])
+"""Least and greatest value of each target, `[4, 2]`."""
+
+VOTE: Final = (
+    *WAITING,
+    ("scored", "i4"),
+    ("taught", "i4"),
+    ("weight", "f4", (4, FEATURES)),
+    ("regret", "f4", (_N, 4)),
+    ("square", "f4", (_N, 4)),
+    ("guard_regret", "f4", (_GUARDS, 4)),
+    ("guard_square", "f4", (_GUARDS, 4)),
+    ("epoch", "i4"),
+    ("radius", "f4", (4,)),
+    ("lean", "f4", (4,)),
+    ("relative_error", "f4", (RECENT,)),
+)
+"""Fields of a link's state kept here, in single precision: they are most of a link's memory."""
+
+MODEL: Final = row_dtype(
+    ("weight", "f8", (4, FEATURES)),
+    ("covariance", "f8", (4, packed_size(FEATURES))),
+    ("regret", "f8", (_N, 4)),
+    ("square", "f8", (_N, 4)),
+    ("guard_regret", "f8", (_GUARDS, 4)),
+    ("guard_square", "f8", (_GUARDS, 4)),
+    ("radius", "f8", (4,)),
+    ("lean", "f8", (4,)),
+    ("scored", "i8"),
+    ("taught", "i8"),
+)
+"""What the links of one type share; regrets in units of each link's scale."""
+
+FORECAST: Final = np.dtype(
+    [
+        ("expert", "f8", (_N, 4)),
+        ("scale", "f8", (4,)),
+        ("breadth", "f8", (4,)),
+        ("vote", "f8", (4,)),
+        ("trained", "f8", (4,)),
+        ("predicted", "f8", (4,)),
+        ("lower", "f8", (4,)),
+        ("upper", "f8", (4,)),
+        ("made_at", "i8"),
+        ("trained_by", "u1"),
+        ("applied", "?"),
+    ],
+    align=True,
+)
+"""One forecast, as made; `vote` is the experts' own, before it was weighed against the guards, `trained` what a
+trained model said, NaN where none was asked.
+
+Regressions work in units of `scale`, intervals in units of `breadth`.
+"""
+
+
+@njit(cache=True)
+def start_models(models: NDArray[Any]) -> None:
+    """Set the shared models `[link type]` to their priors."""
+    for k in range(len(models)):
+        for m in range(4):
+            start_regression(models[k].covariance[m], FEATURES)
+            models[k].radius[m] = PRIOR_RADIUS
+
+
+@njit(cache=True)
+def _bounded(value: float, bounds: NDArray[Any], m: int) -> float:
+    return float(min(max(value, bounds[m, 0]), bounds[m, 1]))
+
+
+@njit(cache=True)
+def _mix(own: float, mine: NDArray[Any], theirs: NDArray[Any], value: NDArray[Any], otherwise: float) -> float:
+    """Mean of values `[k]` by a link's weights and, for the rest of its share, its type's."""
+    total = 0.0
+    for k in range(value.shape[0]):
+        total += (own * mine[k] + (1.0 - own) * theirs[k]) * value[k]
+    return total if own >= 0.0 else otherwise
+
+
+@njit(cache=True)
+def _share(link: Any, mine: float, theirs: float) -> float:
+    """Weight of a link's own record against its type's; below 0 where neither says anything."""
+    if theirs == 0.0:
+        return 1.0 if mine > 0.0 else -1.0
+    if mine == 0.0:
+        return 0.0
+    return float(link.taught / (link.taught + _SHRINKAGE))
+
+
+@njit(cache=True)
+def _vote(link: Any, model: Any, made: Any, m: int, work: NDArray[Any]) -> bool:
+    """Weigh the experts, then their vote against the guards; whether a trained model had a part."""
+    mine, theirs, value = work[0], work[1], work[2]
+    expert = made.expert
+    last, average = expert[PERSISTENCE, m], expert[MOVING_AVERAGE, m]
+    unproven = last if m == _LOSS else 0.5 * (last + average)  # loss, mostly 0, persists
+    own = _share(link, weigh(link.regret, link.square, m, mine[:_N]), weigh(model.regret, model.square, m, theirs[:_N]))
+    for k in range(_N):
+        value[k] = expert[k, m]
+    vote = _mix(own, mine[:_N], theirs[:_N], value[:_N], unproven)
+    n = _TRAINED if math.isnan(made.trained[m]) else _GUARDS
+    own = _share(
+        link,
+        weigh(link.guard_regret[:n], link.guard_square[:n], m, mine[:n]),
+        weigh(model.guard_regret[:n], model.guard_square[:n], m, theirs[:n]),
+    )
+    value[0], value[1], value[2], value[3] = vote, last, average, made.trained[m]
+    made.vote[m] = vote
+    made.predicted[m] = _mix(own, mine[:n], theirs[:n], value[:n], vote)
+    return bool(n == _GUARDS and own >= 0.0 and own * mine[_TRAINED] + (1.0 - own) * theirs[_TRAINED] > 0.0)
+
+
+@njit(cache=True)
+def prepare(link: Any, count: int, horizon_ms: int, out: Any) -> None:
+    """Write what a forecast is made of and no feedback changes: experts but the regressions, scale and breadth.
+
+    Parameters
+    ----------
+    link
+        The link's record.
+    count
+        Samples the link has had, at least 1.
+    horizon_ms
+        How far ahead of the link's clock.
+    out
+        A `FORECAST` record to fill; nothing of it is `trained` yet.
+    """
+    write_experts(link, count, link.clock + horizon_ms, horizon_ms, out.expert)
+    out.made_at = link.clock
+    for m in range(4):
+        out.scale[m] = scale_of(link, m)
+        out.breadth[m] = breadth_of(link, count, m)
+        out.trained[m] = np.nan
+
+
+@njit(cache=True)
+def conclude(link: Any, model: Any, bounds: NDArray[Any], by: int, out: Any, work: NDArray[Any]) -> None:
+    """Make a prepared forecast of what feedback has taught so far.
+
+    Parameters
+    ----------
+    link, model
+        The link's record and its type's.
+    bounds
+        Least and greatest value of each target, `[4, 2]`.
+    by
+        Which trained model said what is in `trained`, from 1.
+    out
+        The prepared `FORECAST`.
+    work
+        Work space `[3, 16]`.
+    """
+    expert = out.expert
+    x = work[0, :FEATURES]
+    out.trained_by = 0
+    for m in range(4):
+        scale = out.scale[m]
+        level = expert[LEVEL, m]
+        for k in range(_N):
+            work[2, k] = (expert[k, m] - level) / scale
+        write_regressors(work[2], x)
+        shared = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
+        mine = min(max(predict_linear(link.weight[m], x), -CLIP), CLIP) if link.taught > 0 else shared
+        expert[SHARED_REGRESSION, m] = _bounded(level + scale * shared, bounds, m)
+        expert[OWN_REGRESSION, m] = _bounded(level + scale * mine, bounds, m)
+        if _vote(link, model, out, m, work):
+            out.trained_by = by
+        last = expert[PERSISTENCE, m]
+        value = _bounded(last + rounded(out.predicted[m] - last, TOWARDS_ZERO), bounds, m)
+        breadth = out.breadth[m]
+        radius, lean = (link.radius[m], link.lean[m]) if link.scored > 0 else (model.radius[m], model.lean[m])
+        out.predicted[m] = value
+        out.lower[m] = _bounded(value - rounded(breadth * reach_below(radius, lean), AWAY_FROM_ZERO), bounds, m)
+        out.upper[m] = _bounded(value + rounded(breadth * reach_above(radius, lean), AWAY_FROM_ZERO), bounds, m)
+
+
+@njit(cache=True)
+def forecast(
+    link: Any, model: Any, count: int, horizon_ms: int, bounds: NDArray[Any], out: Any, work: NDArray[Any]
+) -> None:
+    """Forecast a link from its present state without a trained model: `prepare` and `conclude`."""
+    prepare(link, count, horizon_ms, out)
+    conclude(link, model, bounds, 0, out, work)
+
+
+@njit(cache=True)
+def renew_trained(record: Any) -> None:
+    """Begin anew with what is known of a trained model, in a link's record or its type's: another one serves now."""
+    for m in range(4):
+        record.guard_regret[_TRAINED, m] = 0.0
+        largest = 0.0
+        for k in range(_TRAINED):
+            largest = max(largest, record.guard_square[k, m])
+        record.guard_square[_TRAINED, m] = _JOIN * largest
+
+
+@njit(cache=True)
+def catch_up(link: Any, epoch: int) -> None:
+    """Forget what a link knows of the trained model that served in an earlier epoch."""
+    if link.epoch != epoch:
+        link.epoch = epoch
+        renew_trained(link)
+        forget_trained(link)
+
+
+@njit(cache=True)
+def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[Any]) -> float:
+    """Learn from the forecast at `at`, now that its sample is there.
+
+    Returns
+    -------
+    Mean relative error of bandwidth and latency; against an actual 0 it is 1 or, when
+    0 was predicted, 0.
+    """
+    link.waiting[at] = False
+    relative = 0.0
+    for k in range(LESSONS):
+        if k < link.lessons and link.lesson_at[k] == link.made_at[at]:
+            _learn_lesson(link, model, k, at, actual, work)
+    for m in range(4):
+        error = abs(said_of(link, at, m) - actual[m])
+        if link.scored == 0:
+            link.radius[m] = model.radius[m]
+            link.lean[m] = model.lean[m]
+        side = side_of(link, at, m, actual[m])
+        track(link.radius, link.lean, m, side < 0, side > 0, link.scored, 1.0)
+        track(model.radius, model.lean, m, side < 0, side > 0, model.scored, _TYPE_PACE)
+        if m < 2 and error > 0.0:
+            relative += 0.5 * (min(error / actual[m], 1e6) if actual[m] > 0.0 else 1.0)
+    link.relative_error[link.scored % RECENT] = relative
+    link.scored += 1
+    model.scored += 1
+    return float(relative)
+
+
+@njit(cache=True)
+def _learn_lesson(link: Any, model: Any, k: int, at: int, actual: NDArray[Any], work: NDArray[Any]) -> None:
+    """Learn the experts' weights and both regressions from lesson `k`, of the forecast at `at`.
+
+    All in the link's spreads against its level, as the lesson was kept.
+    """
+    lesson, value = link.lesson[k], work[2]
+    x, gain = work[0, :FEATURES], work[1, :FEATURES]
+    ratio = (_PRIOR + min(model.taught, _TYPE_MEMORY)) / (_PRIOR + min(link.taught, _MEMORY))
+    for m in range(4):
+        level, scale = float(link.lesson_level[k, m]), float(link.lesson_scale[k, m])
+        truth = (float(np.float32(actual[m])) - level) / scale
+        for e in range(_N):
+            value[e] = STEP * lesson[e, m]
+        vote = value[VOTED]
+        value[VOTED] = 0.0
+        error = abs(vote - truth)
+        for e in range(_N):
+            less = _clip(error - abs(value[e] - truth))
+            learn_regret(link.regret, link.square, e, m, less, _EXPERT_DISCOUNT)
+            learn_regret(model.regret, model.square, e, m, less, _TYPE_DISCOUNT)
+        error = abs((said_of(link, at, m) - level) / scale - truth)
+        for e in range(_GUARDS):
+            if e == _TRAINED and link.lesson_trained[k, m] == NEVER:
+                continue
+            bar = vote
+            if e == _TRAINED:
+                bar = STEP * link.lesson_trained[k, m]
+            elif e > 0:
+                bar = ((link.last[at, m] if e == 1 else link.average[at, m]) - level) / scale
+            less = _clip(error - abs(bar - truth))
+            learn_regret(link.guard_regret, link.guard_square, e, m, less, _GUARD_DISCOUNT)
+            learn_regret(model.guard_regret, model.guard_square, e, m, less, _TYPE_DISCOUNT)
+        if link.taught == 0:
+            link.weight[m] = model.weight[m]
+        write_regressors(value, x)
+        residual = _clip(truth) - predict_linear(link.weight[m], x)
+        spread = learn_linear(model.weight[m], model.covariance[m], x, _clip(truth), _TYPE_FORGETTING, gain)
+        learn_along(link.weight[m], gain, spread, ratio, residual)
+    link.taught += 1
+    model.taught += 1
+
+
+@njit(cache=True)
+def _clip(value: float) -> float:
+    return min(max(value, -CLIP), CLIP)
+
+
+@njit(cache=True)
+def confidence(link: Any) -> float:
+    """Domain facts, section 4: .5 until ten forecasts were scored, then from the last 20 errors."""
+    if link.scored < PROVEN:
+        return 0.5
+    size = min(link.scored, RECENT)
+    total = 0.0
+    for k in range(size):
+        total += link.relative_error[k]
+    return float(min(max(1.0 - total / size / 0.2, 0.0), 1.0))
+
+
+@njit(cache=True)
+def total_confidence(links: NDArray[Any]) -> float:
+    """Sum of the links' confidences."""
+    total = 0.0
+    for i in range(len(links)):
+        total += confidence(links[i])
+    return total

@@ -1,0 +1,226 @@
+"""A link's state, and its two passes over a batch: samples are taken in, then forecasts are concluded.
+
+What forecasts are made of does not depend on feedback, so the first pass prepares all of a
+batch's; a trained model is asked about them at once; the second pass scores, votes, and remembers what
+was said, row by row. However a batch is cut, each pass sees a link's samples in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from online_models.arrival import FRESH, LATE, arrival
+from online_models.bandwidth.amst import ADJUST, START, decide, transport
+from online_models.bandwidth.expert import EXPERTS, PERSISTENCE, TRACK, observe
+from online_models.bandwidth.feature import write_features
+from online_models.bandwidth.forecaster import VOTE, catch_up, conclude, confidence, prepare, settle
+from online_models.bandwidth.waiting import due, remember, said_of, side_of
+from online_models.slot import row_dtype
+from schemas.network import HORIZON_MS
+
+LINK: Final = row_dtype(
+    *TRACK, *VOTE, ("clock", "i8"), ("count", "i4"), ("streams", "i2"), ("buffer_bytes", "i4"), ("chunk_bytes", "i4")
+)
+"""One link's state."""
+
+SCORE: Final = np.dtype(
+    [
+        ("made_at", "i8"),
+        ("error", "f8", (4,)),
+        ("persistence_error", "f8", (4,)),
+        ("moving_average_error", "f8", (4,)),
+        ("covered", "u1", (4,)),
+        ("relative_error", "f8"),
+        ("effectiveness", "f8"),
+        ("trained_by", "u1"),
+        ("scored", "?"),
+    ],
+    align=True,
+)
+"""Verdict on the forecast a row's sample met, if `scored`.
+
+`effectiveness` is actual over predicted throughput, NaN unless the forecast's transport parameters were applied.
+"""
+
+TOTAL: Final = row_dtype(
+    ("scored", "i8"),
+    ("error", "f8", (4,)),
+    ("persistence_error", "f8", (4,)),
+    ("moving_average_error", "f8", (4,)),
+    ("covered", "f8", (4,)),
+    ("relative_error", "f8"),
+    ("applied", "i8"),
+    ("effectiveness", "f8"),
+)
+"""Sums over all scored forecasts; `effectiveness` over the `applied` ones."""
+
+
+@njit(cache=True)
+def take_in(
+    links: NDArray[Any],
+    slot: NDArray[Any],
+    timestamp: NDArray[Any],
+    target: NDArray[Any],
+    counter: NDArray[Any],
+    code: NDArray[Any],
+    lateness_ms: int,
+    kind: NDArray[Any],
+    clock: NDArray[Any],
+    period: NDArray[Any],
+    feature: NDArray[Any],
+    made: NDArray[Any],
+) -> None:
+    """First pass: each row's kind of arrival, link clock, period before it, features, and prepared forecast."""
+    for i in range(len(slot)):
+        link = links[slot[i]]
+        clock[i] = link.clock
+        period[i] = link.period
+        kind[i] = arrival(link.count > 0, link.clock, timestamp[i], lateness_ms)
+        if kind[i] == LATE:
+            continue
+        if kind[i] == FRESH:
+            if link.count == 0:
+                link.streams, link.buffer_bytes, link.chunk_bytes = START
+            take_value(link, timestamp[i], target[i], HORIZON_MS)
+            clock[i] = timestamp[i]
+        write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
+        prepare(link, link.count, HORIZON_MS, made[i])
+
+
+@njit(cache=True)
+def answer(
+    links: NDArray[Any],
+    models: NDArray[Any],
+    slot: NDArray[Any],
+    timestamp: NDArray[Any],
+    target: NDArray[Any],
+    kind_of_link: NDArray[Any],
+    bounds: NDArray[Any],
+    epoch: int,
+    by: int,
+    kind: NDArray[Any],
+    period: NDArray[Any],
+    made: NDArray[Any],
+    certain: NDArray[Any],
+    amst: NDArray[Any],
+    score: NDArray[Any],
+) -> None:
+    """Second pass: scores, forecasts, confidence and transport parameters `[n, 6]`.
+
+    `epoch` counts the trained models that served; `by` is the present one's number in what is remembered.
+    """
+    work = np.empty((3, len(EXPERTS)))
+    for i in range(len(slot)):
+        if kind[i] == LATE:
+            continue
+        link = links[slot[i]]
+        model = models[kind_of_link[i]]
+        catch_up(link, epoch)
+        if kind[i] == FRESH:
+            meet_value(link, model, period[i], timestamp[i], target[i], HORIZON_MS, score[i], work)
+        conclude(link, model, bounds, by, made[i], work)
+        certain[i] = confidence(link)
+        _transport(link, made[i], certain[i], kind[i] == FRESH, amst[i])
+        if kind[i] == FRESH:
+            remember(link, made[i], HORIZON_MS)
+
+
+@njit(cache=True)
+def add_scores(totals: NDArray[Any], score: NDArray[Any]) -> None:
+    """Sums in row order: numpy's would depend on how the stream was cut."""
+    total = totals[0]
+    for i in range(len(score)):
+        one = score[i]
+        if one.scored:
+            total.scored += 1
+            total.relative_error += min(one.relative_error, 1.0)
+            for m in range(4):
+                total.error[m] += one.error[m]
+                total.persistence_error[m] += one.persistence_error[m]
+                total.moving_average_error[m] += one.moving_average_error[m]
+                total.covered[m] += one.covered[m]
+            if not math.isnan(one.effectiveness):
+                total.applied += 1
+                total.effectiveness += one.effectiveness
+
+
+@njit(cache=True)
+def take_sample(
+    link: Any, model: Any, timestamp_ms: int, actual: NDArray[Any], horizon_ms: int, score: Any, work: NDArray[Any]
+) -> None:
+    """Score the forecast that a link's next sample meets, if any, learn from it, and take the sample in.
+
+    Parameters
+    ----------
+    link, model
+        The link's `LINK` record and its type's `MODEL`.
+    timestamp_ms
+        The sample's event time, after the link's clock.
+    actual
+        The four targets.
+    horizon_ms
+        How far ahead the link's forecasts look.
+    score
+        A `SCORE` record to fill.
+    work
+        Work space `[3, 16]`.
+    """
+    meet_value(link, model, link.period, timestamp_ms, actual, horizon_ms, score, work)
+    take_value(link, timestamp_ms, actual, horizon_ms)
+
+
+@njit(cache=True)
+def take_value(link: Any, timestamp_ms: int, actual: NDArray[Any], horizon_ms: int) -> None:
+    """Take a link's next sample in; the half of `take_sample` that no feedback changes."""
+    observe(link, link.count, float(timestamp_ms - link.clock), actual, timestamp_ms, horizon_ms)
+    link.count += 1
+    link.clock = timestamp_ms
+
+
+@njit(cache=True)
+def meet_value(
+    link: Any,
+    model: Any,
+    period_ms: float,
+    timestamp_ms: int,
+    actual: NDArray[Any],
+    horizon_ms: int,
+    score: Any,
+    work: NDArray[Any],
+) -> None:
+    """Score the forecast that a sample meets, if any, and learn from it: the other half of `take_sample`.
+
+    `period_ms` is the link's, before the sample was taken in.
+    """
+    at = due(link, period_ms, timestamp_ms, horizon_ms)
+    if at < 0:
+        return
+    score.scored = True
+    score.made_at = link.made_at[at]
+    score.trained_by = link.trained_by[at]
+    predicted = said_of(link, at, 0)
+    score.effectiveness = actual[0] / predicted if link.applied[at] and predicted > 0.0 else math.nan
+    for m in range(4):
+        score.error[m] = abs(said_of(link, at, m) - actual[m])
+        score.persistence_error[m] = abs(link.last[at, m] - actual[m])
+        score.moving_average_error[m] = abs(link.average[at, m] - actual[m])
+        score.covered[m] = side_of(link, at, m, actual[m]) == 0
+    score.relative_error = settle(link, model, at, actual, work)
+
+
+@njit(cache=True)
+def _transport(link: Any, made: Any, certain: float, fresh: bool, out: NDArray[Any]) -> None:
+    """Transport parameters for the forecast link, and the action; what is applied becomes current."""
+    predicted = made.predicted
+    streams, buffer, chunk, pacing, window = transport(predicted[0], predicted[1], predicted[2], predicted[3])
+    now = made.expert[PERSISTENCE]
+    action = decide(certain, streams, link.streams, predicted[0], predicted[1], now[0], now[1])
+    out[0], out[1], out[2], out[3], out[4], out[5] = streams, buffer, chunk, pacing, window, action
+    made.applied = fresh and action >= ADJUST
+    if made.applied:
+        link.streams, link.buffer_bytes, link.chunk_bytes = streams, buffer, chunk

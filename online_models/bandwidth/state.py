@@ -1,0 +1,165 @@
+"""Network samples in; features, forecasts with AMST parameters, and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from online_models.arrival import DUPLICATE, LATE, LATENESS_MS, REORDERED, reject_late
+from online_models.bandwidth.feature import (
+    COUNTERS,
+    FEATURE_NAMES,
+    WINDOW,
+    encode_network,
+    link_type_codes,
+)
+from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models, total_confidence
+from online_models.bandwidth.link import LINK, SCORE, TOTAL, add_scores, answer, take_in
+from online_models.bandwidth.model import ForecastModel
+from online_models.bandwidth.record import (
+    MODEL_NUMBER,
+    MODEL_VERSION,
+    feature_records,
+    forecast_records,
+    score_records,
+)
+from online_models.bandwidth.waiting import PENDING, PREDICTED
+from online_models.drift.monitor import DriftMonitor, alerts
+from online_models.partition import IDLE_MS, PartitionState
+from online_models.sample import network_batch
+from schemas.batch import Batch, Control, Output, Result
+from schemas.field import LINK_TYPES
+from schemas.network import HORIZON_MS, TARGETS
+from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, Topic
+
+DRIFT_BLOCK: Final = 16
+"""Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
+
+
+class NetworkState(PartitionState):
+    """One partition's links.
+
+    Announced models named `bandwidth` are asked beside the experts, once per batch.
+
+    Parameters
+    ----------
+    lateness_ms
+        How far behind its link's clock a sample may be and still be answered.
+    idle_ms
+        How long a silent link is remembered.
+    """
+
+    def __init__(self, lateness_ms: int = LATENESS_MS, idle_ms: int = IDLE_MS) -> None:
+        self._lateness_ms = lateness_ms
+        self._models = np.zeros(len(LINK_TYPES), MODEL)
+        start_models(self._models)
+        self._drift = [
+            DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION, DRIFT_BLOCK) for kind in LINK_TYPES
+        ]
+        self._seen = np.zeros(4, np.int64)
+        self._total = np.zeros(1, TOTAL)
+        shared = {"models": self._models, "seen": self._seen, "total": self._total}
+        self._trained = ForecastModel(self._models)
+        shared |= self._trained.arrays
+        shared |= {f"drift_{kind}": monitor.memory for kind, monitor in zip(LINK_TYPES, self._drift, strict=True)}
+        super().__init__(LINK, shared, idle_ms, [self._trained.served])
+
+    def restored(self) -> None:
+        """Rebuild the drift detectors."""
+        for monitor in self._drift:
+            monitor.rebuild()
+
+    def control(self, control: Control) -> Result:
+        """Take announcements in; what is known of a trained model goes when another one serves."""
+        with self._trained.changing():
+            return super().control(control)
+
+    def apply(self, batch: Batch) -> Result:
+        """Features and forecasts of every sample that is not late, and the scores they bring."""
+        columns = batch.columns
+        n = len(batch)
+        slot = self._table.index(batch.key)
+        timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
+        kind_of_link = link_type_codes(columns)
+        kind = np.empty(n, np.int64)
+        clock = np.empty(n, np.int64)
+        period = np.empty(n)
+        feature = np.empty((n, len(FEATURE_NAMES)))
+        made = np.zeros(n, FORECAST)
+        certain = np.empty(n)
+        amst = np.empty((n, 6), np.int64)
+        score = np.zeros(n, SCORE)
+        target = np.column_stack([columns[name] for name in TARGETS])
+        counter = np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64)
+        rows, late = self._table.rows, self._lateness_ms
+        take_in(
+            rows, slot, timestamp, target, counter, encode_network(columns), late, kind, clock, period, feature, made
+        )
+        self._trained.ask(made, feature, kind != LATE)
+        answer(
+            rows, self._models, slot, timestamp, target, kind_of_link, BOUNDS, *self._trained.serving,
+            kind, period, made, certain, amst, score,
+        )  # fmt: skip
+        self._seen += np.bincount(kind, minlength=4)
+        self._trained.tell(made)
+        add_scores(self._total, score)
+        row = np.flatnonzero(kind != LATE)
+        scored = np.flatnonzero(score["scored"])
+        outputs: dict[Topic, Output] = {}
+        if len(row):
+            outputs[NETWORK_FEATURES] = feature_records(columns, row, feature[row])
+            version = self._trained.names(made["trained_by"][row], MODEL_VERSION)
+            outputs[NETWORK_FORECAST] = forecast_records(
+                columns, row, clock[row], made[row], certain[row], amst[row], version
+            )
+        if len(scored):
+            version = self._trained.names(score["trained_by"][scored], MODEL_VERSION)
+            outputs[NETWORK_SCORE] = score_records(columns, scored, score[scored], version)
+            shifts = []
+            for code, monitor in enumerate(self._drift):
+                mine = scored[kind_of_link[scored] == code]
+                shifts += monitor.update(mine.tolist(), np.minimum(score["relative_error"][mine], 1.0).tolist())
+            if found := alerts(batch, shifts):
+                outputs[DRIFT_ALERT] = found
+        return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
+
+    def gauges(self) -> Mapping[str, tuple[float, float | None]]:
+        """Errors beside their bars, coverage, and the means over links that dashboards show."""
+        links = self._table.rows
+        n = float(len(links))
+        each = np.arange(len(links))
+        newest = links["window"][each, (links["count"] - 1) % WINDOW]
+        newest_made = (links["made"] - 1) % PENDING
+        short = links["said"][each, newest_made, PREDICTED].astype(np.uint32) << 16
+        predicted = links["last"][each, newest_made] + short.view(np.float32)
+        total = self._total[0]
+        scored = float(total["scored"])
+        found: dict[str, tuple[float, float | None]] = {
+            "network_links": (n, None),
+            "model_version": (float(MODEL_NUMBER), 1.0),
+            "network_samples": (float(self._seen.sum()), None),
+            "network_duplicates": (float(self._seen[DUPLICATE]), None),
+            "network_reordered": (float(self._seen[REORDERED]), None),
+            "network_late": (float(self._seen[LATE]), None),
+            "forecast_scored": (scored, None),
+            "forecast_accuracy": (scored - float(total["relative_error"]), scored),
+            "forecast_confidence": (total_confidence(links), n),
+            "amst_effectiveness": (float(total["effectiveness"]), float(total["applied"])),
+            **self._trained.gauges(),
+        }
+        for m, target in enumerate(TARGETS):
+            found[f"current_{target}"] = (float(newest[:, m].sum()), n)
+            found[f"predicted_{target}"] = (float(predicted[:, m].sum()), n)
+            found[f"forecast_coverage_{target}"] = (float(total["covered"][m]), scored)
+            for bar in ("", "persistence_", "moving_average_"):
+                found[f"forecast_{bar}mae_{target}"] = (float(total[f"{bar}error"][m]), scored)
+        return found
+
+    @classmethod
+    def warm(cls) -> None:
+        """Compile every kernel by running a few samples of one link."""
+        state = cls()
+        state.step(network_batch(timestamps_ms=[0, 60_000, HORIZON_MS]))
+        state.gauges()

@@ -1,0 +1,1 @@
+"""A node's last samples, their features, and rollups of hours and days."""

@@ -1,0 +1,1 @@
+"""Whether what a model sees, or how well it does, has changed."""

@@ -1,0 +1,1 @@
+"""Which model is better: sums, tests that may look often, promotion, rollout and rollback."""

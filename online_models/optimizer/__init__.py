@@ -1,0 +1,1 @@
+"""Nine parameters tuned by what was measured."""

@@ -1,0 +1,1 @@
+"""HDE or AMST: the oracle, the features, the online and trained selectors."""
