@@ -116,3 +116,14 @@ def test_a_consumer_that_dies_without_a_word(broker: Broker, start: Start) -> No
     found = read_until(broker.settings, 300)
     assert worker.stop() == 0, worker.tail()
     assert_nothing_lost(Fed(fed.good | more.good, fed.bad | more.bad), found)
+
+
+def test_a_consumer_whose_task_fails(broker: Broker, start: Start) -> None:
+    worker = start(broker.environment, app="tests.fault.crashing").wait_ready()
+    fed = feed(broker.settings, 200)
+    assert worker.process.wait(30) == 70
+    assert "AssertionError: a bug" in worker.tail()
+    worker = start(broker.environment).wait_ready()
+    found = read_until(broker.settings, 200)
+    assert worker.stop() == 0, worker.tail()
+    assert_nothing_lost(fed, found)
