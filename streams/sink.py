@@ -17,7 +17,7 @@ from streams.security import client_config
 from streams.settings import Settings
 
 _ANSWER_S: Final = 5.0
-_DELIVERY_MS: Final = 30_000
+_DELIVERY_S: Final = 30
 _POLL_S: Final = 0.05
 _POLL_EVERY: Final = 2_000
 _PURGE_S: Final = 5.0
@@ -35,6 +35,8 @@ class KafkaSink:
     ----------
     broker_url
         `kafka://host:port`, several separated by commas; `DWCP_KAFKA_*` of the environment let it in.
+    delivery_s
+        How long a record may wait for the broker.
 
     Raises
     ------
@@ -44,7 +46,7 @@ class KafkaSink:
         When no broker answers within 5 s, a topic is missing, or a record is not delivered.
     """
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, delivery_s: int = _DELIVERY_S) -> None:
         try:
             secured = {name: value for name, value in os.environ.items() if name.startswith("DWCP_KAFKA_")}
             settings = Settings.from_environment({**secured, "BROKER_URL": broker_url})
@@ -53,6 +55,7 @@ class KafkaSink:
                 raise
             raise ConfigError("--to", broker_url, exc.allowed) from None
         self._bootstrap = settings.bootstrap
+        self._delivery_s = delivery_s
         self._failure: KafkaError | None = None
         self._sent = self._failed = 0
         self._producer = Producer(
@@ -63,7 +66,7 @@ class KafkaSink:
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 262_144,
-                "message.timeout.ms": _DELIVERY_MS,
+                "message.timeout.ms": 1000 * delivery_s,
                 "enable.idempotence": True,
                 "partitioner": "consistent_random",
                 "delivery.report.only.error": True,
@@ -137,10 +140,10 @@ class KafkaSink:
 
     def flush(self) -> None:
         """Return when every record handed over was delivered."""
-        left = self._producer.flush(_DELIVERY_MS / 1000 + 5)
+        left = self._producer.flush(self._delivery_s + 5)
         self._check()
         if left:
-            raise InfraError(f"{left} records were not delivered to {self._bootstrap} within {_DELIVERY_MS // 1000} s")
+            raise InfraError(f"{left} records were not delivered to {self._bootstrap} within {self._delivery_s} s")
 
     def close(self) -> None:
         """Return when every record was delivered."""

@@ -49,7 +49,7 @@ class Load:
 
     def _run(self) -> None:
         try:
-            sink = KafkaSink(self._bootstrap)
+            sink = KafkaSink(self._bootstrap, delivery_s=120)  # a broker may be away for long
             feed(self._fleet, sink, Pace(rate=self._rate), self._done.is_set, lambda *_: None)
             sink.close()
         except BaseException as exc:
