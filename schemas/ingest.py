@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.batch import Batch, Columns, Output, Rejection, Result, object_column
-from schemas.constraint import checks_of
+from schemas.constraint import Ranges, checks_of
 from schemas.enumeration import ENUMERATIONS
 from schemas.key import keys_of
 from schemas.moment import epoch_ms_column, reject_future
-from schemas.quantity import declarations, quantities_of
+from schemas.quantity import declarations, quantities_of, sent_rows
 from schemas.rule import completeness, plausibility, reject_disorder
 from schemas.topic import (
     COMPRESSION_KEYED,
@@ -68,8 +68,9 @@ class _Ingest:
         raw, record = self.source.record, self.target.record
         assert raw is not None
         assert record is not None
-        self._checks = checks_of(record)
+        self._ranges = Ranges(checks_of(record))
         self._quantities = quantities_of(raw, record, units)
+        self._forms = [form.field for quantity in self._quantities for form in quantity.forms]
         self._other_units = other_units_of(raw, record)
         self._fields = record.__struct_fields__
         self._defaults = {f.name: f.default for f in msgspec.structs.fields(record) if isinstance(f.default, float)}
@@ -105,8 +106,7 @@ class _Ingest:
         for name, default in self._defaults.items():
             column = columns[name]
             columns[name] = np.where(np.isnan(column), default, column)
-        for check in self._checks:
-            check.apply(columns[check.field], problems)
+        self._ranges.apply(columns, problems)
         self.check(columns, problems)
         reject_future(columns["timestamp"], batch.time_ms, problems)
         return self._result(columns, problems, n)
@@ -114,8 +114,9 @@ class _Ingest:
     def _settle(self, columns: Columns, problems: Problems) -> None:
         declared = declarations(columns["units"].tolist())
         reject_units(declared, self._other_units, problems)
+        sent = sent_rows(columns, self._forms)
         for quantity in self._quantities:
-            columns[quantity.field] = quantity.settle(columns, declared, problems)
+            columns[quantity.field] = quantity.settle(columns, sent, declared, problems)
 
     def _result(self, columns: Columns, problems: Problems, n: int) -> Result:
         row = np.arange(n, dtype=np.intp)

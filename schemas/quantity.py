@@ -83,6 +83,14 @@ def declarations(units: Sequence[Mapping[str, str] | None]) -> dict[str, Declare
     return {name: [own.get(name) if own else None for own in units] for name in named}
 
 
+def sent_rows(columns: Columns, forms: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Which rows have each form, bool `[n]`; those that no row has are left out."""
+    if not forms:
+        return {}
+    sent = ~np.isnan(np.array([columns[form] for form in forms]))
+    return {forms[k]: sent[k] for k in np.flatnonzero(sent.any(axis=1)).tolist()}
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """A name under which a quantity is sent.
@@ -128,13 +136,21 @@ class Quantity:
     required: bool
     forms: tuple[Form, ...]
 
-    def settle(self, columns: Columns, declared: Mapping[str, Declared], problems: Problems) -> F64:
+    def settle(
+        self,
+        columns: Columns,
+        sent: Mapping[str, NDArray[np.bool_]],
+        declared: Mapping[str, Declared],
+        problems: Problems,
+    ) -> F64:
         """The quantity in its canonical unit, `[n]`, NaN where it is missing.
 
         Parameters
         ----------
         columns
             float64 by form, NaN where it was not sent.
+        sent
+            Which rows have it, by form; see `sent_rows`.
         declared
             By form, for those whose unit some row declares.
         problems
@@ -143,10 +159,9 @@ class Quantity:
         value: F64 = columns[self.field]
         settled = False
         for form in self.forms:
-            sent = ~np.isnan(columns[form.field])
-            if not sent.any():
+            if form.field not in sent:
                 continue
-            own = self._convert(form, columns[form.field], sent, declared, problems)
+            own = self._convert(form, columns[form.field], sent[form.field], declared, problems)
             value = self._merge(value, own, form, problems) if settled else own
             settled = True
         if self.required:

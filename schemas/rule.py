@@ -37,11 +37,13 @@ def reject_disorder(lower: str, upper: str, columns: Columns, problems: dict[int
 
 def completeness(columns: Columns, n: int) -> NDArray[np.float64]:
     """Share of the selector's features that were sent, 0..1, `[n]`."""
-    present = np.zeros(n)
-    for name in FEATURES:
-        column = columns[name]
-        present += ~np.isnan(column) if column.dtype == np.float64 else column != ""
-    return present / len(FEATURES)
+    numbers = [columns[name] for name in FEATURES if columns[name].dtype == np.float64]
+    texts = [columns[name] for name in FEATURES if columns[name].dtype != np.float64]
+    missing = np.isnan(np.array(numbers).reshape(-1, n)).sum(axis=0)
+    for column in texts:
+        missing = missing + (column == "")
+    share: NDArray[np.float64] = (len(FEATURES) - missing) / len(FEATURES)
+    return share
 
 
 def plausibility(columns: Columns) -> NDArray[np.float64]:
