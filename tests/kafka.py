@@ -31,8 +31,12 @@ _STOP_S = 30
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 <modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>kafka</artifactId><version>1</version>
 <dependencies><dependency>
-<groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version>
+<groupId>org.apache.kafka</groupId><artifactId>%s</artifactId><version>{VERSION}</version>
 </dependency></dependencies></project>
+"""
+
+_AUTHORIZED = """authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 """
 
 
@@ -45,19 +49,19 @@ def missing() -> str:
     return ""
 
 
-def jars() -> Path:
-    """Directory of the broker's jars, downloaded when they are not there."""
-    if not CACHE.is_dir():
+def jars(artifact: str = "kafka_2.13", folder: Path = CACHE) -> Path:
+    """Directory of the jars of the broker, or of another part of Kafka, downloaded when they are not there."""
+    if not folder.is_dir():
         with tempfile.TemporaryDirectory() as work:
-            (Path(work) / "pom.xml").write_text(_POM)
+            (Path(work) / "pom.xml").write_text(_POM % artifact)
             target = Path(work) / "jars"
             command = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
             subprocess.run(command, cwd=work, check=True, timeout=_DOWNLOAD_S)
-            CACHE.parent.mkdir(exist_ok=True)
-            unfinished = CACHE.with_suffix(f".{uuid.uuid4().hex}")
+            folder.parent.mkdir(exist_ok=True)
+            unfinished = folder.with_suffix(f".{uuid.uuid4().hex}")
             shutil.move(target, unfinished)
-            os.rename(unfinished, CACHE)
-    return CACHE
+            os.rename(unfinished, folder)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,14 @@ class Secured:
         PEM file of the broker's key (PKCS 8) and certificate.
     passwords
         By user.
+    authorized
+        Whether these users may do only what ACLs say; whoever comes to the first listener may do everything.
     """
 
     port: int
     keystore: Path
     passwords: Mapping[str, str]
+    authorized: bool = False
 
     def properties(self) -> str:
         """What it adds to a broker's properties."""
@@ -86,7 +93,7 @@ ssl.keystore.type=PEM
 ssl.keystore.location={self.keystore}
 sasl.enabled.mechanisms=SCRAM-SHA-256
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={scram}
-"""
+""" + (_AUTHORIZED if self.authorized else "")
 
     def users(self) -> list[str]:
         """Options that make the users while the broker's directory is formatted."""

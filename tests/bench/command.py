@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -87,19 +88,28 @@ def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, second
     "--peer",
     "names",
     multiple=True,
-    type=click.Choice(["quix", "faust"]),
-    help="Which to run beside this project, again for more; by default both.",
+    type=click.Choice(["kafka-streams", "bytewax", "quix", "faust"]),
+    help="Which to run beside this project, again for more; by default all.",
 )
-@click.option("--records", default=300_000, show_default=True, help="Waiting; Quix gets a fifth, Faust a tenth.")
+@click.option("--records", default=300_000, show_default=True, help="Waiting; Python's get a half, plain Faust a tenth.")
 @click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@click.option("--save", is_flag=True, help="Add the results, with machine and versions, to tests/bench/peers/results.csv.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the rates into this PNG.")
 @_as_json
-def peers(names: tuple[str, ...], records: int, links: int, seed: int, as_json: bool) -> None:
+def peers(
+    names: tuple[str, ...], records: int, links: int, seed: int, save: bool, plot: Path | None, as_json: bool
+) -> None:
     """The same job on other stream processors: decode samples, 12 means, 3 changes, a score, JSON out."""
+    from tests.bench.peers import result
     from tests.bench.peers.run import PEERS, run
 
     chosen = ["dwcp-streams", *(names or [name for name in PEERS if name != "dwcp-streams"])]
     found = run(chosen, records, links, seed, lambda text: click.echo(text, err=True))
+    if save:
+        result.save(found["peers"])
+    if plot is not None:
+        result.draw(found["peers"], plot)
     if as_json:
         _print(found)
         return

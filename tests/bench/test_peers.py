@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.peers.job import Links
+from tests.bench.peers.job import Link, Links
+from tests.bench.peers.river_job import RiverLink
 from tests.bench.peers.run import run
 from tests.kafka import require_kafka
 
@@ -22,8 +23,9 @@ def committed(processor: str) -> float:
         return [float(row["cpu_ratio"]) for row in csv.DictReader(file) if row["processor"] == processor][-1]
 
 
-def test_the_job_gives_means_changes_and_a_score() -> None:
-    links = Links()
+@pytest.mark.parametrize("link", [Link, RiverLink])
+def test_the_job_gives_means_changes_and_a_score(link: type[Link] | type[RiverLink]) -> None:
+    links = Links(link)
     samples = [
         {"timestamp": t, "node_id": "a", "peer_id": "b", "throughput_mbps": 100.0 + t % 2, "rtt_ms": 1.0 * t,
          "packet_loss": 0.0, "jitter_ms": 5.0}

@@ -1,4 +1,4 @@
-"""The job on Faust as it ships: `python -m faust -A tests.bench.peers.plain_faust worker`."""
+"""The job with River on Faust as it ships: `python -m faust -A tests.bench.peers.plain_faust worker`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import faust
 
 from tests.bench.peers.job import Links
+from tests.bench.peers.river_job import RiverLink
 
 app = faust.App(
     "plain-" + os.environ["PEER_GROUP"], broker="kafka://" + os.environ["PEER_BROKER"], web_enabled=False,
@@ -15,7 +16,7 @@ app = faust.App(
 )  # fmt: skip
 source = app.topic(os.environ["PEER_FROM"], value_serializer="json", key_type=bytes, key_serializer="raw")
 target = app.topic(os.environ["PEER_TO"], value_serializer="json", key_type=bytes, key_serializer="raw")
-links = Links()
+links = Links(RiverLink)
 
 
 @app.agent(source)

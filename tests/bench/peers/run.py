@@ -26,6 +26,7 @@ from agents import ingest
 from schemas.topic import NETWORK_FEATURES, NETWORK_KEYED, NETWORK_RAW
 from streams.settings import Settings, variable_of
 from streams.topic import admin, apply
+from tests.bench.peers import java
 from tests.bench.pipeline import _cpu_s
 from tests.bench.traffic import keyed_records, raw_records, send, to_send
 from tests.kafka import Kafka, missing
@@ -36,7 +37,10 @@ _COMPARED: Final = 2_000
 
 
 class Peer(NamedTuple):
-    """How a processor is started, what it needs in an environment of its own, and its share of the records."""
+    """How a processor is started, what it needs in an environment of its own, and its share of the records.
+
+    Without a module it is the one that runs on Java.
+    """
 
     module: Sequence[str]
     needs: Sequence[str] = ()
@@ -45,7 +49,9 @@ class Peer(NamedTuple):
 
 PEERS: Final[Mapping[str, Peer]] = {
     "dwcp-streams": Peer(("faust", "-A", "tests.bench.peers.ours", "worker")),
-    "quix": Peer(("tests.bench.peers.quix",), ("quixstreams==3.28.1", "river==0.26.1"), 0.2),
+    "kafka-streams": Peer(()),
+    "bytewax": Peer(("bytewax.run", "tests.bench.peers.flow"), ("bytewax[kafka]==0.21.1", "orjson==3.11.4"), 0.5),
+    "quix": Peer(("tests.bench.peers.quix",), ("quixstreams==3.28.1",), 0.5),
     "faust": Peer(("faust", "-A", "tests.bench.peers.plain_faust", "worker"), (), 0.1),
 }
 
@@ -75,8 +81,7 @@ def run(names: Sequence[str], records: int, links: int, seed: int, say: Callable
     answers: dict[str, dict[Any, list[float]]] = {}
     with Kafka() as kafka, tempfile.TemporaryDirectory() as directory:
         for name in names:
-            python = _python(PEERS[name].needs, name, say)
-            one, answers[name] = _measure(name, python, kafka.address, keyed, Path(directory))
+            one, answers[name] = _measure(name, _command(name, say), kafka.address, keyed, Path(directory))
             found["peers"][name] = one
             say(f"{name}: {one['events_per_second']:,} events/s, {one['cpu_us_per_event']} us each, {one['lost']} lost")
     for name in names[1:]:
@@ -86,6 +91,15 @@ def run(names: Sequence[str], records: int, links: int, seed: int, say: Callable
         found["peers"][name]["cpu_ratio"] = round(each, 2)
         found["peers"][name]["ratio"] = round(found["peers"][names[0]]["events_per_second"] / rate, 2)
     return found
+
+
+def _command(name: str, say: Callable[[str], None]) -> list[str]:
+    """What starts a processor; what it needs is installed first."""
+    peer = PEERS[name]
+    if peer.module:
+        return [_python(peer.needs, name, say), "-m", *peer.module]
+    say("compiling the job for Kafka Streams ...")
+    return java.command()
 
 
 def _python(needs: Sequence[str], name: str, say: Callable[[str], None]) -> str:
@@ -102,7 +116,7 @@ def _python(needs: Sequence[str], name: str, say: Callable[[str], None]) -> str:
 
 
 def _measure(
-    name: str, python: str, address: str, keyed: Mapping[Any, Sequence[Any]], directory: Path
+    name: str, command: Sequence[str], address: str, keyed: Mapping[Any, Sequence[Any]], directory: Path
 ) -> tuple[dict[str, Any], dict[Any, list[float]]]:
     group = f"{name}-{uuid.uuid4().hex[:6]}"
     topics = {variable_of(t): f"{group}.{t.kind}" for t in (NETWORK_KEYED, NETWORK_FEATURES)}
@@ -121,7 +135,7 @@ def _measure(
     log = directory / f"{name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [python, "-m", *peer.module],
+            command,
             env=environment | theirs | (ours if name == "dwcp-streams" else {}), cwd=ROOT, stdout=out, stderr=out,
         )  # fmt: skip
     consumer = Consumer(
@@ -139,7 +153,8 @@ def _measure(
         except subprocess.TimeoutExpired:
             process.kill()
     lost = len(sent) - count
-    return {"events_per_second": round(rate), "cpu_us_per_event": round(cpu_us, 1), "lost": lost}, answers
+    found = {"events_per_second": round(rate), "cpu_us_per_event": round(cpu_us, 1), "lost": lost}
+    return {"records": len(sent), **found}, answers
 
 
 def _drain(
