@@ -91,10 +91,10 @@ def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, second
     type=click.Choice(["kafka-streams", "bytewax", "quix", "faust"]),
     help="Which to run beside this project, again for more; by default all.",
 )
-@click.option("--records", default=300_000, show_default=True, help="Waiting; Python's get a half, plain Faust a tenth.")
+@click.option("--records", default=300_000, show_default=True, help="Waiting; plain Faust gets a tenth.")
 @click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
-@click.option("--save", is_flag=True, help="Add the results, with machine and versions, to tests/bench/peers/results.csv.")
+@click.option("--save", is_flag=True, help="Add the results, with machine and versions, to peers/results.csv.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the rates into this PNG.")
 @_as_json
 def peers(
