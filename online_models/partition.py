@@ -173,18 +173,35 @@ class PartitionState(ABC):
         said += [f"{name} {array.dtype.descr} {array.shape}" for name, array in sorted(self._shared.items())]
         return blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
-    def capture(self, *, whole: bool = False) -> list[bytes]:
+    def renew(self) -> None:
+        """Everything is due to be captured once more, a part at a time."""
+        self._captured.clear()
+        self._table.renew()
+
+    @property
+    def renewed(self) -> bool:
+        """What was captured since `renew` was called, this included, is everything."""
+        return self._table.renewed
+
+    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> list[bytes]:
         """What changed since the last capture, or everything, in pieces.
 
         The bytes are those of this moment: stepping on does not change them.
+
+        Parameters
+        ----------
+        whole
+            Everything, at once.
+        renew_bytes
+            About how much of what is due (see `renew`) to add.
         """
         if whole:
-            self._table.touch_all()
-        keys, rows = self._table.take_touched()
+            self.renew()
+        keys, rows = self._table.take(None if whole else renew_bytes // self.row_bytes)
         changed = {
             name: array.copy()
             for name, array in self._shared.items()
-            if whole or name not in self._captured or self._captured[name].tobytes() != array.tobytes()
+            if name not in self._captured or self._captured[name].tobytes() != array.tobytes()
         }
         self._captured |= changed
         gone, self._gone = self._gone, []
@@ -192,7 +209,7 @@ class PartitionState(ABC):
         pieces = []
         each = max(PIECE_BYTES // rows.itemsize, 1)
         for first in range(0, max(len(keys), 1), each):
-            some = memoryview(rows[first : first + each].tobytes())
+            some = rows[first : first + each].view(np.uint8).data
             piece = _Piece(self.layout, len(self._table), gone, keys[first : first + each], some, shared)
             pieces.append(msgspec.msgpack.encode(piece))
             gone, shared = [], {}

@@ -70,12 +70,23 @@ class Parts:
         """Gauges of all parts."""
         return {name: gauge for part in self.parts.values() for name, gauge in part.gauges().items()}
 
-    def capture(self, *, whole: bool = False) -> list[bytes]:
-        """What changed in every part since the last capture, or everything."""
+    def renew(self) -> None:
+        """Everything is due to be captured once more."""
+        for part in self.parts.values():
+            part.renew()
+
+    @property
+    def renewed(self) -> bool:
+        """What was captured since `renew` was called is everything."""
+        return all(part.renewed for part in self.parts.values())
+
+    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> list[bytes]:
+        """What changed in every part since the last capture, and what is due; or everything."""
+        each = renew_bytes // self.row_bytes  # rows, so that all parts come round together
         return [
             msgspec.msgpack.encode(_Piece(self._names, name, memoryview(piece)))
             for name, part in self.parts.items()
-            for piece in part.capture(whole=whole)
+            for piece in part.capture(whole=whole, renew_bytes=each * part.row_bytes)
         ]
 
     def load(self, piece: bytes | memoryview) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -32,11 +35,57 @@ def row_dtype(*fields: tuple[Any, ...]) -> np.dtype[Any]:
     return found
 
 
+class Room:
+    """A zeroed array that grows where it stands: the system moves its pages, or adds some, and copies nothing.
+
+    Copying a million links would stop a worker for a second. Where the array is still looked at, or the
+    system cannot, it is copied after all.
+
+    Parameters
+    ----------
+    dtype
+        Of an element.
+    capacity
+        Elements to start with.
+
+    Attributes
+    ----------
+    array
+        `[capacity]`; replaced by `resize`.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], capacity: int) -> None:
+        self._map = _mapped(dtype, capacity)
+        self.array: NDArray[Any] = np.frombuffer(self._map, dtype, capacity)
+
+    def resize(self, capacity: int) -> None:
+        """Have room for so many; what is new is zero."""
+        dtype, count = self.array.dtype, min(len(self.array), capacity)
+        kept = self.array
+        self.array = np.empty(0, dtype)
+        size = capacity * dtype.itemsize
+        try:
+            del kept  # a map that is looked at cannot be moved
+            self._map.resize(size)
+        except (BufferError, OSError, SystemError, ValueError):
+            old, self._map = self._map, _mapped(dtype, capacity)
+            moved = count * dtype.itemsize
+            self._map[:moved] = memoryview(old)[:moved]
+        self.array = np.frombuffer(self._map, dtype, capacity)
+
+
+def _mapped(dtype: np.dtype[Any], capacity: int) -> mmap.mmap:
+    size = max(capacity * dtype.itemsize, 1)
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 class SlotTable:
     """Keys to rows of one preallocated structured array that grows by doubling.
 
     It knows which rows were handed out since they were last taken, so that a snapshot
-    carries what may have changed and nothing else.
+    carries what may have changed and nothing else, and which are due to be taken all the same.
 
     Parameters
     ----------
@@ -56,80 +105,111 @@ class SlotTable:
 
     def __init__(self, dtype: np.dtype[Any], capacity: int = 64) -> None:
         self._slots: dict[Key, int] = {}
-        self._storage: Rows = np.zeros(capacity, dtype)
-        self._touched = np.zeros(capacity, np.bool_)
+        self._keys: list[Key] = []
+        self._room = Room(dtype, capacity)
+        self._touched = Room(np.dtype(np.bool_), capacity)
+        self._due: int | None = None
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._keys)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """One key's state."""
-        return self._storage.dtype
+        return self._room.array.dtype
 
     @property
-    def keys(self) -> list[Key]:
-        """Keys by slot."""
-        return list(self._slots)
+    def keys(self) -> Sequence[Key]:
+        """Keys by slot; valid until the next `index` or `drop`."""
+        return self._keys
 
     @property
     def rows(self) -> Rows:
-        """The rows in use; a view, valid until the next `index`."""
-        return self._storage[: len(self._slots)]
+        """The rows in use; a view, valid until the next `index` or `drop`."""
+        return self._room.array[: len(self._keys)]
 
     def index(self, keys: Iterable[Key]) -> NDArray[np.intp]:
         """Slot of every key, in order; new keys get zeroed rows. All of them count as touched."""
         slots = self._slots
         found = np.array([slots.setdefault(key, len(slots)) for key in keys], np.intp)
-        if len(slots) > len(self._storage):
-            self.reserve(max(len(slots), 2 * len(self._storage)))
-        self._touched[found] = True
+        new = len(slots) - len(self._keys)
+        if new:
+            self._keys += reversed(list(islice(reversed(slots), new)))
+            if len(slots) > len(self._room.array):
+                self.reserve(max(len(slots), 2 * len(self._room.array)))
+        self._touched.array[found] = True
         return found
 
     def reserve(self, capacity: int) -> None:
         """Have room for so many keys."""
-        if capacity > len(self._storage):
-            self._storage = _grown(self._storage, capacity)
-            self._touched = _grown(self._touched, capacity)
+        if capacity > len(self._room.array):
+            self._room.resize(capacity)
+            self._touched.resize(capacity)
 
-    def take_touched(self) -> tuple[list[Key], Rows]:
-        """Keys and copies of the rows touched since the last call, in slot order."""
-        touched = np.flatnonzero(self._touched[: len(self._slots)])
-        self._touched[:] = False
-        keys = self.keys
-        return [keys[slot] for slot in touched.tolist()], self._storage[touched]
+    def renew(self) -> None:
+        """Every row is due to be taken once more, touched or not."""
+        self._due = 0
+
+    @property
+    def renewed(self) -> bool:
+        """No row is due."""
+        return self._due is None
+
+    def take(self, due: int | None = 0) -> tuple[list[Key], Rows]:
+        """Keys and copies of the rows touched since the last call, in slot order.
+
+        Parameters
+        ----------
+        due
+            How many of the rows that are due to take as well; None: all.
+        """
+        n = len(self._keys)
+        flags = self._touched.array[:n]
+        if self._due is not None:
+            end = n if due is None else self._due + due
+            flags[self._due : end] = True
+            self._due = end if end < n else None
+        touched = np.flatnonzero(flags)
+        flags[:] = False
+        keys = self._keys
+        return [keys[slot] for slot in touched.tolist()], self._room.array[touched]
 
     def touch_all(self, touched: bool = True) -> None:
         """Count every row as touched, or none."""
-        self._touched[: len(self._slots)] = touched
+        self._touched.array[: len(self._keys)] = touched
 
     def peek(self, keys: Sequence[Key]) -> tuple[list[Key], Rows]:
         """Those of the keys that are there, and copies of their rows; touches nothing."""
         known = [key for key in dict.fromkeys(keys) if key in self._slots]
-        return known, self._storage[[self._slots[key] for key in known]]
+        return known, self._room.array[[self._slots[key] for key in known]]
 
     def put(self, keys: Sequence[Key], rows: Rows) -> None:
         """Set the rows of these keys."""
         slots = self.index(keys)
         if len(slots) and slots[-1] - slots[0] == len(slots) - 1 and (np.diff(slots) == 1).all():
-            self._storage[slots[0] : slots[-1] + 1] = rows
+            self._room.array[slots[0] : slots[-1] + 1] = rows
         else:
-            self._storage[slots] = rows
+            self._room.array[slots] = rows
 
     def drop(self, keys: Iterable[Key]) -> None:
-        """Forget these keys; the others keep their order, not their slots."""
+        """Forget these keys; the last ones take their places, so that the others need not move."""
         gone = self._slots.keys() & keys
         if not gone:
             return
-        kept = [(key, slot) for key, slot in self._slots.items() if key not in gone]
-        slots = np.array([slot for _, slot in kept], np.intp)
-        capacity = max(len(kept), 64)
-        self._storage = _grown(self._storage[slots], capacity)
-        self._touched = _grown(self._touched[slots], capacity)
-        self._slots = {key: slot for slot, (key, _) in enumerate(kept)}
-
-
-def _grown(array: NDArray[Any], capacity: int) -> NDArray[Any]:
-    grown = np.zeros(capacity, array.dtype)
-    grown[: len(array)] = array
-    return grown
+        slots, names, rows, touched = self._slots, self._keys, self._room.array, self._touched.array
+        n = len(names)
+        for slot in sorted((slots.pop(key) for key in gone), reverse=True):
+            last = names.pop()
+            if slot < len(names):
+                names[slot], slots[last] = last, slot
+                rows[slot] = rows[len(names)]
+                touched[slot] = True  # what is due may lie behind it
+        rows[len(names) : n] = np.zeros(1, rows.dtype)
+        touched[len(names) : n] = False
+        if self._due is not None and self._due >= len(names):
+            self._due = None
+        del rows, touched
+        if len(names) < len(self._room.array) // 4:
+            capacity = max(2 * len(names), 64)
+            self._room.resize(capacity)
+            self._touched.resize(capacity)

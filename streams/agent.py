@@ -42,8 +42,26 @@ class KeptState(State, Protocol):
         """Hashes of the trained models that it asks."""
         ...
 
-    def capture(self, *, whole: bool = False) -> list[bytes]:
-        """What changed since the last capture, or everything, in pieces that fit a record."""
+    def __len__(self) -> int:
+        """How many keys it knows."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one key's state."""
+        ...
+
+    def renew(self) -> None:
+        """Everything is due to be captured once more, a part at a time."""
+        ...
+
+    @property
+    def renewed(self) -> bool:
+        """What was captured since `renew` was called, this included, is everything."""
+        ...
+
+    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> list[bytes]:
+        """What changed since the last capture, and some of what is due, or everything, in pieces that fit a record."""
         ...
 
     def load(self, piece: bytes | memoryview) -> None:

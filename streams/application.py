@@ -96,6 +96,12 @@ class Application(faust.App):
         """Seconds without a commit while records wait for one."""
         return self.consumer.stalled_s() if self.started and not self.rebalancing else 0.0
 
+    def _crash(self, reason: BaseException) -> None:
+        """End the process: an orderly stop waits for what crashed, perhaps for ever, and commits."""
+        if not self.should_stop:
+            die(InfraError(f"{type(reason).__name__}: {reason}"))
+        super()._crash(reason)
+
     def _create_directories(self) -> None:
         """None: nothing is kept on disk, so a full or read-only one is no trouble."""
 
@@ -132,13 +138,13 @@ class Application(faust.App):
             topic = self.settings.name_of(self.declared[name].source)
             await store.committed((tp.partition, at) for tp, at in positions.items() if tp.topic == topic)
 
-    def capture(self, *, at_once: bool = False) -> None:
+    async def capture(self, *, at_once: bool = False) -> None:
         """Capture what changed in every state, for the next snapshot."""
         for store in self.stores.values():
-            store.capture(at_once=at_once)
+            await store.capture(at_once=at_once)
 
     async def _capture(self) -> None:
-        self.capture()
+        await self.capture()
 
     async def _retry(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self.shelf.retry)

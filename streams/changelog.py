@@ -55,16 +55,16 @@ class Restored:
     ----------
     held
         The state, at the offset that was asked for.
-    id, base_bytes, delta_bytes
-        The snapshot it came from, and its chain's sizes; None and 0 when it was rebuilt.
+    id, base, size
+        The snapshot it came from, where its chain began, and the bytes of the chain; None and 0 when it was rebuilt.
     replayed
         Records stepped over after that.
     """
 
     held: Held
     id: Id | None = None
-    base_bytes: int = 0
-    delta_bytes: int = 0
+    base: Id | None = None
+    size: int = 0
     replayed: int = 0
 
 
@@ -178,7 +178,7 @@ class Changelog:
         else:
             _load(held, chain)
             self._stepper.provide(held)
-            found.id, found.base_bytes, found.delta_bytes = chain.label.id, chain.base_bytes, chain.delta_bytes
+            found.id, found.base, found.size = chain.label.id, chain.base, sum(map(len, chain.contents))
         first = held.next_offset or 0
         for records in _chunks(consumer, self._source, partition, first, limit):
             work = self._stepper.decode(records, partition)

@@ -1,10 +1,10 @@
 """Snapshots as Kafka records, and how the newest usable one is found among them.
 
 A snapshot is what a state was after every record before `next_offset` of its source, and
-nothing after. It stands alone or carries what changed since its parent; a chain is a snapshot with
-its ancestors back to one that stands alone. Two workers may write at once for a while (one that was
-stopped and goes on does not know that it was replaced): their snapshots make two
-branches, both true, and the one that reaches further is used.
+nothing after. It carries what changed since its parent, and perhaps some of what did not; a chain is a snapshot
+with its ancestors back to its base, since which everything was carried at least once. Two workers may write
+at once for a while (one that was stopped and goes on does not know that it was replaced): their snapshots
+make two branches, both true, and the one that reaches further is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Label(Struct, frozen=True):
     app
         Consumer group whose state it is.
     id, parent
-        Its own and that of the snapshot it continues; None where it stands alone.
+        Its own and that of the snapshot it continues; None where it carries everything.
     next_offset
         First offset of the source that it has not seen.
     topic_ids
@@ -41,6 +41,8 @@ class Label(Struct, frozen=True):
         deleted and made again counts from 0, and its offsets mean something else.
     part, parts
         Which record of how many this is.
+    base
+        The snapshot with which a chain that ends here begins; None: with the one that has no parent.
     """
 
     app: str
@@ -50,6 +52,7 @@ class Label(Struct, frozen=True):
     topic_ids: dict[str, str]
     part: int = 0
     parts: int = 1
+    base: Id | None = None
 
 
 class Content(Struct, frozen=True):
@@ -60,12 +63,11 @@ class Content(Struct, frozen=True):
 
 
 class Chain(NamedTuple):
-    """Contents of a snapshot and its ancestors, those of the one that stands alone first."""
+    """Contents of a snapshot and its ancestors, those of the base first."""
 
     label: Label
+    base: Id
     contents: list[bytes]
-    base_bytes: int
-    delta_bytes: int
 
 
 def split(label: Label, capture: Sequence[bytes], newest_origin: dict[str, int]) -> tuple[list[bytes], list[Headers]]:
@@ -132,11 +134,8 @@ class SnapshotLog:
             if len(parts) < at.parts:
                 return None
             snapshots.append(parts)
-            if at.parent is None:
-                base, *deltas = reversed(snapshots)
-                contents = [part for parts in (base, *deltas) for part in parts]
-                base_bytes = sum(map(len, base))
-                return Chain(label, contents, base_bytes, sum(map(len, contents)) - base_bytes)
+            if at.parent is None or at.id == label.base:
+                return Chain(label, at.id, [part for parts in reversed(snapshots) for part in parts])
             at = self._labels.get(at.parent)
         return None
 

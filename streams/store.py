@@ -5,8 +5,9 @@
   records wait for that.
 - **Snapshot**: every interval, what changed is captured between two steps, and published once the
   offset it stands at is committed. So no snapshot is ever ahead of the committed offset, commits wait for
-  nothing, and a worker that was replaced without knowing it cannot publish a wrong one. When the
-  changes since the last whole snapshot outgrow it, a whole one follows and what came before is deleted.
+  nothing, and a worker that was replaced without knowing it cannot publish a wrong one. When the chain
+  of snapshots outgrows the state, a round of renewal begins: each snapshot carries some of what did not change as well,
+  so that none is large; once everything came round, what was before is deleted.
 """
 
 from __future__ import annotations
@@ -31,29 +32,44 @@ from streams.stepper import Held, Stepper
 
 _log = logging.getLogger(__name__)
 
-_LEAST_DELTA_BYTES: Final = 1 << 20
+_LEAST_BYTES: Final = 1 << 20
+_RENEWAL_BYTES: Final = 8 << 20
+_RENEWAL_SHARE: Final = 16
+"""A snapshot renews at least so much of a state: a sixteenth of it, and what takes some milliseconds to copy."""
+
 _BYTES_PER_S: Final = 32e6
 """So fast are snapshots written at most, each round on average: bursts make them rarer, not the worker slower."""
 
 
 @dataclass(slots=True)
+class _Round:
+    """A round of renewal: its first snapshot, its bytes so far, and where in the topic it begins (0: not known)."""
+
+    first: Id
+    size: int = 0
+    begins: int = 0
+
+
+@dataclass(slots=True)
 class _Written:
-    """What of a partition's state was captured so far."""
+    """What of a partition's state was captured so far: the newest snapshot, its chain, and the round under way."""
 
     id: Id
     next_offset: int
-    base_bytes: int
-    delta_bytes: int
+    base: Id
+    size: int
+    round: _Round | None = None
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A snapshot that waits for its offset to be committed."""
+    """A snapshot that waits for its offset to be committed, and the rounds that it opens and closes."""
 
     next_offset: int
-    whole: bool
     values: list[bytes]
     headers: list[Headers]
+    opens: _Round | None
+    closes: _Round | None
 
 
 class StateStore:
@@ -102,8 +118,8 @@ class StateStore:
 
     @property
     def bytes(self) -> int:
-        """Of the latest snapshots of all partitions, deltas included."""
-        return sum(written.base_bytes + written.delta_bytes for written in self._written.values())
+        """Of the chains of snapshots of all partitions."""
+        return sum(written.size for written in self._written.values())
 
     def assign(self, committed: Mapping[int, int | None], *, settled: bool) -> None:
         """Partitions after a rebalance: go on with what stands where it should, restore the rest.
@@ -193,12 +209,12 @@ class StateStore:
 
     def _take(self, partition: int, one: Restored) -> None:
         self._held[partition] = one.held
-        if one.id is not None:
+        if one.id is not None and one.base is not None:
             offset = (one.held.next_offset or 0) - one.replayed
-            self._written[partition] = _Written(one.id, offset, one.base_bytes, one.delta_bytes)
+            self._written[partition] = _Written(one.id, offset, one.base, one.size)
 
-    def capture(self, *, at_once: bool = False) -> None:
-        """Capture what changed in every partition since its last snapshot; call it between steps.
+    async def capture(self, *, at_once: bool = False) -> None:
+        """Capture what changed in every partition since its last snapshot, others having their turn in between.
 
         Parameters
         ----------
@@ -206,35 +222,49 @@ class StateStore:
             Now or never: somebody else is about to take over.
         """
         now = monotonic()
-        if self._changelog is None or not self.ready or (now < self._not_before and not at_once):
+        if self._changelog is None or (now < self._not_before and not at_once):
             return
         size = 0
-        for p, held in self._held.items():
-            written = self._written.get(p)
-            moved = held.next_offset is not None and (written is None or held.next_offset > written.next_offset)
-            if moved and p not in self._pending:
-                size += self._capture(p, held, written)
+        for p in list(self._held):
+            await asyncio.sleep(0)
+            held, written = self._held.get(p), self._written.get(p)
+            if held is None or held.next_offset is None or not self.ready or p in self._pending:
+                continue
+            if written is None or held.next_offset > written.next_offset:
+                size += self._capture(p, held, held.next_offset, written)
         self._not_before = now + size / _BYTES_PER_S
 
-    def _capture(self, partition: int, held: Held, written: _Written | None) -> int:
+    def _capture(self, partition: int, held: Held, next_offset: int, written: _Written | None) -> int:
+        state = held.state
         assert self._changelog is not None
-        assert held.next_offset is not None
-        assert is_kept(held.state)
-        whole = written is None or written.delta_bytes > max(written.base_bytes, _LEAST_DELTA_BYTES)
+        assert is_kept(state)
         self._number += 1
+        id_ = (self._writer, self._number)
+        state_bytes = len(state) * state.row_bytes
+        round_ = opens = None if written is None else written.round
+        if round_ is None and (written is None or written.size > 2 * max(state_bytes, _LEAST_BYTES)):
+            state.renew()
+            round_ = opens = _Round(id_)
+        renew_bytes = max(state_bytes // _RENEWAL_SHARE, _RENEWAL_BYTES) if round_ is not None else 0
+        capture = state.capture(whole=written is None, renew_bytes=renew_bytes)
+        closes = round_ if round_ is not None and state.renewed else None
+        base = id_ if written is None else closes.first if closes is not None else written.base
         label = Label(
             app=self._settings.app_id,
-            id=(self._writer, self._number),
-            parent=None if whole or written is None else written.id,
-            next_offset=held.next_offset,
+            id=id_,
+            parent=None if written is None else written.id,
+            next_offset=next_offset,
             topic_ids=self._changelog.topic_ids,
+            base=base,
         )
         newest = {name.decode(): offset for name, offset in held.newest_origin.items()}
-        values, headers = split(label, held.state.capture(whole=whole), newest)
+        values, headers = split(label, capture, newest)
         size = sum(map(len, values))
-        base, delta = (size, 0) if whole or written is None else (written.base_bytes, written.delta_bytes + size)
-        self._written[partition] = _Written(label.id, held.next_offset, base, delta)
-        self._pending[partition] = _Pending(held.next_offset, whole, values, headers)
+        if round_ is not None:
+            round_.size += size
+        chain = closes.size if closes is not None else size + (0 if written is None else written.size)
+        self._written[partition] = _Written(id_, next_offset, base, chain, None if closes is not None else round_)
+        self._pending[partition] = _Pending(next_offset, values, headers, opens, closes)
         return size
 
     async def committed(self, positions: Iterable[tuple[int, int]]) -> None:
@@ -250,9 +280,10 @@ class StateStore:
             if pending is None or pending.next_offset > offset:
                 continue
             del self._pending[p]
-            end = await loop.run_in_executor(None, self._changelog.end, p) if pending.whole else 0
+            if pending.opens is not None:
+                pending.opens.begins = await loop.run_in_executor(None, self._changelog.end, p)
             none = [None] * len(pending.values)
             await self._publish(self._changelog.topic, none, pending.values, pending.headers, partition=p)
             self._metrics.snapshot_bytes.labels(self._name).inc(sum(map(len, pending.values)))
-            if end:
-                self._obsolete[p] = end
+            if pending.closes is not None and pending.closes.begins:
+                self._obsolete[p] = pending.closes.begins

@@ -242,7 +242,7 @@ class Consumer(driver.Consumer):
         while self.tracker.busy and monotonic() < deadline:
             await asyncio.sleep(0.005)
         await self.commit_and_end_transactions()
-        self.app.capture(at_once=True)
+        await self.app.capture(at_once=True)
         floors = {tp: self.tracker.floor(tp) for tp in self.tracker.partitions()}
         await self.app.committed({tp: floor for tp, floor in floors.items() if floor is not None})
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
-from online_models.slot import SlotTable
+from online_models.slot import Room, SlotTable
 
 
 @pytest.mark.parametrize("capacity", [1, 3, 64])
@@ -31,16 +33,16 @@ def _table(**values: int) -> SlotTable:
 
 def test_touched_rows_are_taken_once() -> None:
     table = _table(a=1, b=2, c=3)
-    assert table.take_touched()[0] == [b"a", b"b", b"c"]
+    assert table.take()[0] == [b"a", b"b", b"c"]
     table.index([b"c", b"a"])
-    keys, rows = table.take_touched()
+    keys, rows = table.take()
     assert (keys, rows["value"].tolist()) == ([b"a", b"c"], [1, 3])
-    assert table.take_touched()[0] == []
+    assert table.take()[0] == []
 
 
 def test_taken_rows_are_copies() -> None:
     table = _table(a=1)
-    rows = table.take_touched()[1]
+    rows = table.take()[1]
     table.rows["value"] = 9
     assert rows["value"].tolist() == [1]
 
@@ -48,15 +50,74 @@ def test_taken_rows_are_copies() -> None:
 def test_dropped_keys_start_afresh_and_the_others_keep_their_rows() -> None:
     table = _table(a=1, b=2, c=3)
     table.drop([b"b", b"never"])
-    assert table.keys == [b"a", b"c"]
-    assert table.rows["value"].tolist() == [1, 3]
+    assert dict(zip(table.keys, table.rows["value"].tolist(), strict=True)) == {b"a": 1, b"c": 3}
     slots = table.index([b"b", b"c"])
     assert table.rows["value"][slots].tolist() == [0, 3]
 
 
 def test_peek_copies_what_is_there_and_touches_nothing() -> None:
     table = _table(a=1, b=2)
-    table.take_touched()
+    table.take()
     keys, rows = table.peek([b"b", b"x", b"b"])
     assert (keys, rows["value"].tolist()) == ([b"b"], [2])
-    assert table.take_touched()[0] == []
+    assert table.take()[0] == []
+
+
+def test_what_is_due_is_taken_in_turn_with_what_was_touched() -> None:
+    table = _table(a=1, b=2, c=3, d=4, e=5)
+    table.take()
+    assert table.renewed
+    table.renew()
+    table.index([b"e"])
+    assert table.take(2)[0] == [b"a", b"b", b"e"]
+    assert not table.renewed
+    assert table.take(2)[0] == [b"c", b"d"]
+    assert table.take(None)[0] == [b"e"]
+    assert table.renewed
+    assert table.take(2)[0] == []
+
+
+def test_what_takes_the_place_of_a_dropped_row_is_not_forgotten_when_due() -> None:
+    table = _table(a=1, b=2, c=3, d=4)
+    table.take()
+    table.renew()
+    assert table.take(2)[0] == [b"a", b"b"]
+    table.drop([b"a"])
+    taken = dict.fromkeys(table.take(9)[0])
+    assert {b"c", b"d"} <= taken.keys()
+    assert table.renewed
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_room_keeps_what_is_in_it_and_adds_zeros(watched: bool) -> None:
+    room = Room(np.dtype([("value", "i8"), ("ring", "f4", (300,))]), 3)
+    room.array["value"] = [1, 2, 3]
+    view = room.array[:2] if watched else None
+    room.resize(5000)
+    assert room.array["value"].tolist() == [1, 2, 3] + [0] * 4997
+    room.array["value"] = range(5000)
+    room.resize(7)
+    assert room.array["value"].tolist() == list(range(7))
+    assert view is None or view["value"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_is_a_dictionary(seed: int) -> None:
+    chance = random.Random(seed)
+    table, known, written = _table(), dict[bytes, int](), dict[bytes, int]()
+    for step in range(400):
+        keys = [b"%d" % chance.randrange(300) for _ in range(chance.randrange(1, 40))]
+        if chance.random() < 0.3:
+            table.drop(keys)
+            known = {key: value for key, value in known.items() if key not in keys}
+        else:
+            new = np.array([(step,)] * len(keys), table.dtype)
+            table.put(keys, new)
+            known |= dict.fromkeys(keys, step)
+        if chance.random() < 0.1:
+            table.renew()
+        if chance.random() < 0.3:
+            taken, rows = table.take(chance.choice([None, 5, 50]))
+            written |= dict(zip(taken, rows["value"].tolist(), strict=True))  # type: ignore[arg-type]
+            assert {key: written[key] for key in known} == known
+        assert dict(zip(table.keys, table.rows["value"].tolist(), strict=True)) == known

@@ -67,7 +67,7 @@ class Log:
         held = await self.store.at(2, 0)
         for end in ends:
             self.step(held, held.next_offset or 0, end)
-            self.store.capture(at_once=True)
+            await self.store.capture(at_once=True)
             if committed:
                 await self.store.committed([(2, end)])
 
@@ -143,22 +143,42 @@ def test_a_next_worker_continues_the_chain(log: Log, broker: EmbeddedBroker) -> 
         second.store.assign({2: 200}, settled=True)
         held = await second.store.at(2, 200)
         second.step(held, 200, HALF)
-        second.store.capture(at_once=True)
+        await second.store.capture(at_once=True)
         await second.store.committed([(2, HALF)])
 
     asyncio.run(take_over())
     restored = log.changelog.restore({2: HALF})[2]
     assert restored.replayed == 0
-    assert restored.delta_bytes > 0
+    assert restored.base == log.changelog.restore({2: 100})[2].base
     assert digest(restored.held) == log.replayed(HALF)
 
 
-def test_a_whole_snapshot_follows_when_the_changes_outgrow_the_last_one(log: Log) -> None:
-    asyncio.run(log.work(*range(20, END + 1, 20)))
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_a_state_is_renewed_in_turn_when_its_chain_outgrows_it(
+    log: Log, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row_bytes = log.stepper.start().state.row_bytes  # type: ignore[attr-defined]
+    monkeypatch.setattr("streams.store._LEAST_BYTES", 1)
+    monkeypatch.setattr("streams.store._RENEWAL_SHARE", 1 << 30)
+    monkeypatch.setattr("streams.store._RENEWAL_BYTES", rows * row_bytes)
+    obsolete = []
+
+    async def work() -> None:
+        await log.work(20)
+        for end in range(21, END + 1):  # one of four nodes changes each time
+            log.step(await log.store.at(2, end - 1), end - 1, end)
+            await log.store.capture(at_once=True)
+            await log.store.committed([(2, end)])
+            obsolete.append(dict(log.store._obsolete))
+
+    asyncio.run(work())
+    assert sum(map(bool, obsolete)) > 5
     restored = log.changelog.restore({2: END})[2]
-    assert restored.delta_bytes <= max(restored.base_bytes, 1 << 20) + restored.base_bytes
     assert restored.id is not None
-    assert restored.id[1] == 30
+    assert restored.base is not None
+    assert restored.id[1] == END - 19
+    assert restored.base[1] > restored.id[1] - 60, "the chain is short"
+    assert restored.size < 12 * 4 * row_bytes + (1 << 20)
     assert digest(restored.held) == log.replayed(END)
 
 
@@ -191,7 +211,7 @@ def test_states_that_do_not_change_are_not_written_again(log: Log) -> None:
 
     async def idle() -> None:
         for _ in range(3):
-            log.store.capture(at_once=True)
+            await log.store.capture(at_once=True)
             await log.store.committed([(2, 100)])
 
     asyncio.run(idle())

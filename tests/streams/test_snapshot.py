@@ -53,6 +53,14 @@ def test_a_chain_begins_at_the_snapshot_that_stands_alone() -> None:
     assert newest(log, 9) is None
 
 
+def test_a_chain_begins_at_its_base_whatever_was_before() -> None:
+    first, second, third = records(1, 10), records(2, 20, 1, base=("w", 1)), records(3, 30, 2, base=("w", 2))
+    assert newest(log_of(first, second, third)) == (("w", 3), [2, 3])
+    assert newest(log_of(second, third)) == (("w", 3), [2, 3])
+    assert newest(log_of(second, third), 20) is None
+    assert newest(log_of(first, second, third), 20) == (("w", 2), [1, 2])
+
+
 @pytest.mark.parametrize("size", [1, 999, 1000, 5001])
 def test_a_capture_of_many_pieces_is_many_records(size: int) -> None:
     chain = log_of(records(1, 10, size=size)).newest("app", 10, {})
@@ -60,7 +68,7 @@ def test_a_capture_of_many_pieces_is_many_records(size: int) -> None:
     found = [msgspec.msgpack.decode(content, type=Content) for content in chain.contents]
     assert b"".join(bytes(one.piece) for one in found) == b"\x01" * size
     assert [one.newest_origin for one in found] == [{"raw/0": 10}] + [None] * (len(found) - 1)
-    assert (chain.base_bytes, chain.delta_bytes) == (sum(map(len, chain.contents)), 0)
+    assert chain.base == chain.label.id
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
