@@ -39,7 +39,7 @@ def completeness(columns: Columns, n: int) -> NDArray[np.float64]:
     """Share of the selector's features that were sent, 0..1, `[n]`."""
     numbers = [columns[name] for name in FEATURES if columns[name].dtype == np.float64]
     texts = [columns[name] for name in FEATURES if columns[name].dtype != np.float64]
-    missing = np.isnan(np.array(numbers).reshape(-1, n)).sum(axis=0)
+    missing = np.isnan(np.array(numbers).reshape(len(numbers), n)).sum(axis=0)
     for column in texts:
         missing = missing + (column == "")
     share: NDArray[np.float64] = (len(FEATURES) - missing) / len(FEATURES)

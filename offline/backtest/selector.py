@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from offline.backtest.selector_score import Quality, Truth, quality
+from offline.training.gate import gate
 from offline.training.selector_data import Transfers
 from online_models.logistic import Logistic, learn, probability
 from online_models.selector.feature import INPUTS, feature_matrix, selector_inputs
@@ -26,16 +27,23 @@ from online_models.served import Model
 from schemas.batch import Columns
 from schemas.error import ConfigError
 from schemas.field import ALGORITHMS, LINK_TYPES
+from schemas.model import Gate
 from schemas.topic import COMPRESSION_PREDICTION
 
 TABLE_ROWS: Final = 20
+BY_TYPE: Final = "best by link type"
+MEAN_REGRET: Final = 0.02
+REGRET_P95: Final = 0.05
+WORSE_THAN_STATIC: Final = 0.01
+OF_CEILING: Final = 0.98
 _CPU_BINS: Final = TABLE_ROWS // len(LINK_TYPES)
 
 
 class Answers(NamedTuple):
-    """A state's answers: what was chosen, the probability of AMST, and whether a fallback chose; `[n]`."""
+    """A state's answers: choice, choice without exploring, probability of AMST, whether a fallback chose; `[n]`."""
 
     choice: NDArray[np.int64]
+    greedy: NDArray[np.int64]
     probability: NDArray[np.float64]
     fallback: NDArray[np.bool_]
 
@@ -88,20 +96,20 @@ def backtest_selector(transfers: Transfers, champion: Model | None, test_fractio
     def judge(name: str, choice: NDArray[Any], p: NDArray[Any] | None = None) -> Quality:
         return quality(name, choice[scored.test], truth, None if p is None else p[scored.test])
 
-    alone = stream(transfers, CompressionState)
-    published = alone if champion is None else stream(transfers, partial(CompressionState, champion=champion))
+    alone = stream(transfers, partial(CompressionState, ready_after=0, confident=0.0))
+    published = stream(transfers, partial(CompressionState, champion=champion))
     bandit = stream(transfers, partial(CompressionState, feedback="chosen"))
     linear = stream_linear(transfers)
     table, rows = learn_table(columns, scored)
     found = [
         judge("published", published.choice, published.probability),
-        judge("online", (alone.probability > 0.5).astype(np.int64), alone.probability),
+        judge("online", alone.choice, alone.probability),
         judge("bandit", bandit.choice, bandit.probability),
-        judge("bandit, not exploring", (bandit.probability > 0.5).astype(np.int64), bandit.probability),
+        judge("bandit, not exploring", bandit.greedy, bandit.probability),
         judge("linear", (linear > 0.5).astype(np.int64), linear),
         judge("heuristic", heuristic(columns)),
         judge("majority", np.full(len(transfers), np.bincount(scored.truth.label[scored.before]).argmax())),
-        judge("best by link type", best_by(_codes(columns), scored)),
+        judge(BY_TYPE, best_by(_codes(columns), scored)),
         judge(f"table of {TABLE_ROWS}", table),
     ]
     if champion is not None:
@@ -111,6 +119,22 @@ def backtest_selector(transfers: Transfers, champion: Model | None, test_fractio
         len(transfers), transfers.rejected, len(scored.test), int(columns["timestamp"][scored.test[0]]),
         test_fraction, float(published.fallback[scored.test].mean()), found, rows,
     )  # fmt: skip
+
+
+def goals(backtest: Backtest, most_accurate: Quality | None) -> list[Gate]:
+    """What the published decisions are to reach, and whether they do; a share of the ceiling where that is known."""
+    by_name = {one.name: one for one in backtest.deciders}
+    published, static = by_name["published"], by_name[BY_TYPE]
+    excess = max(of.regret - static.link_types[kind].regret for kind, of in published.link_types.items())
+    found = [
+        gate("mean regret", published.regret, "at_most", MEAN_REGRET),
+        gate("regret p95", published.regret_p95, "at_most", REGRET_P95),
+        gate("regret over the best static choice's, worst link type", excess, "at_most", WORSE_THAN_STATIC),
+    ]
+    if most_accurate is not None:
+        share = published.accuracy / most_accurate.accuracy
+        found.append(gate("accuracy of the ceiling's", share, "at_least", OF_CEILING))
+    return found
 
 
 def split(columns: Columns, test_fraction: float) -> Scored:
@@ -128,7 +152,7 @@ def split(columns: Columns, test_fraction: float) -> Scored:
 def stream(transfers: Transfers, make: Callable[[], CompressionState]) -> Answers:
     """What states, one per partition, publish. Rejected rows count as HDE."""
     n = len(transfers)
-    found = Answers(np.zeros(n, np.int64), np.full(n, 0.5), np.zeros(n, np.bool_))
+    found = Answers(np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, 0.5), np.zeros(n, np.bool_))
     states: dict[int, CompressionState] = {}
     for row, batch in transfers.batches():
         state = states.setdefault(batch.partition, make()) if batch.partition not in states else states[batch.partition]
@@ -137,6 +161,8 @@ def stream(transfers: Transfers, make: Callable[[], CompressionState]) -> Answer
             continue
         at = row[made.row]
         found.choice[at] = [ALGORITHMS.index(name) for name in made.columns["algorithm"]]
+        explored = np.asarray(made.columns["propensity"], np.float64) < 0.5
+        found.greedy[at] = np.where(explored, 1 - found.choice[at], found.choice[at])
         found.probability[at] = made.columns["probability_amst"]
         found.fallback[at] = made.columns["fallback"]
     return found

@@ -9,22 +9,26 @@ import click
 import msgspec
 import numpy as np
 
-from offline.backtest.selector import Backtest, backtest_selector, split
-from offline.backtest.selector_ceiling import reachable
-from offline.backtest.selector_score import Quality, quality
+from offline.backtest.selector import Backtest, backtest_selector, goals, split
+from offline.backtest.selector_ceiling import ceilings, reachable
+from offline.backtest.selector_score import Quality
+from offline.training.gate import SIGNS
 from offline.training.selector_data import read_transfers
 from online_models.onnx_model import OnnxModel
 from schemas.compression import FEATURES
 from schemas.error import ConfigError, ModelError
+from schemas.model import Gate
 from streams.recording.progress import progress
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The JSON document; `ceiling` is None where the generator is not known."""
+    """The JSON document; the ceilings are None where the generator is not known, `goals` are of what is published."""
 
     recording: str
     model: str | None
     ceiling: Quality | None
+    ceiling_of_accuracy: Quality | None
+    goals: list[Gate]
     backtest: Backtest
 
 
@@ -47,8 +51,8 @@ def selector(
     """Decide every transfer of a recording as a worker would, and score that beside what else could decide.
 
     Online learners see everything in order and are scored on the last part; `published` is the worker's
-    chain with its fallbacks, `online` its model alone, `bandit` learns only the side it chose,
-    `linear` is River's scaler and logistic regression. Majority, best side by link type and the
+    chain with its fallbacks, `online` its model alone, `bandit` the chain where only the chosen side's outcome
+    is seen, `linear` River's scaler and logistic regression. Majority, best side by link type and the
     table of 20 rows (link type by HDE's recent CPU) are learned on what lies before.
     Only transfers with realised outcomes of both sides are scored.
 
@@ -63,13 +67,13 @@ def selector(
     if not quiet:
         click.echo(f"deciding {len(transfers):,} transfers", err=True)
     found = backtest_selector(transfers, champion, test_fraction)
-    ceiling = None
+    ceiling = most_accurate = None
     if fleet is not None:
         scored = split(transfers.columns, test_fraction)
         best = reachable(fleet, transfers.columns, scored.test, bank)
-        ceiling = quality("ceiling", best.choice, scored.truth.take(scored.test), best.probability)
+        ceiling, most_accurate = ceilings(best, scored.truth.take(scored.test))
     name = None if champion is None else champion.manifest.model_version
-    report = Report(str(recording), name, ceiling, found)
+    report = Report(str(recording), name, ceiling, most_accurate, goals(found, most_accurate), found)
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
     else:
@@ -86,7 +90,7 @@ def _open(directory: Path) -> OnnxModel:
 
 def _lines(report: Report) -> list[str]:
     found = report.backtest
-    shown = [*found.deciders, *([report.ceiling] if report.ceiling else [])]
+    shown = [*found.deciders, *(one for one in (report.ceiling, report.ceiling_of_accuracy) if one is not None)]
     kinds = list(found.deciders[0].link_types)
     lines = [
         f"{found.transfers:,} transfers, {found.rejected} rejected; {found.scored:,} of the last "
@@ -100,6 +104,15 @@ def _lines(report: Report) -> list[str]:
             f"{one.name:24}{one.accuracy:>9.4f}{100 * one.regret:>9.2f}{100 * one.regret_p95:>7.1f}"
             f"{_number(one.log_loss):>9}{_number(one.ece):>7}{_number(one.ece_noise):>7}  {by_type}"
         )
+    lines += [
+        f"published, {name}: precision {_number(of.precision)}, recall {_number(of.recall)}"
+        for name, of in found.deciders[0].classes.items()
+    ]
+    lines += [
+        f"{'reached' if one.passed else 'MISSED':8}{one.gate}: {one.value:.4f}, "
+        f"goal {SIGNS[one.comparison]} {one.limit:g}"
+        for one in report.goals
+    ]
     if report.ceiling is None:
         lines.append("ceiling: unknown; --fleet says how the recording was simulated")
     return lines

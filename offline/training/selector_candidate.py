@@ -1,6 +1,6 @@
 """Candidates for the selector: a logistic regression, boosted trees, and the 19-64-32-16-2 network.
 
-All see the same `z`, and examples weigh what a wrong choice loses, as in the online model. The
+All see the same `z`, and examples weigh what a wrong choice loses. The
 temperature that calibrates them is fitted on the validation part with equal weights; it moves no decision.
 """
 
@@ -26,6 +26,9 @@ PATIENCE: Final = 5
 BATCH: Final = 1024
 LEARNING_RATE: Final = 2e-3
 TREES: Final = 120
+EVEN: Final = 0.2
+"""Weight of an example whose two sides are worth the same; one where all is lost weighs 1."""
+
 _TEMPERATURES: Final = np.geomspace(0.25, 4.0, 81)
 
 Say = Callable[[str], None]

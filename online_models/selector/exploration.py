@@ -8,9 +8,8 @@ same requests, and every decision's probability is known afterwards.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numba import njit
@@ -18,13 +17,10 @@ from numpy.typing import NDArray
 
 LEAST: Final = 0.005
 MOST: Final = 0.2
-"""Bounds of the probability of exploring; with them no outcome is worth more than 1 / LEAST others."""
+"""Bounds of the probability of exploring."""
 
-GREED: Final = 200.0
+GREED: Final = 1000.0
 """How fast that probability falls with the gap."""
-
-WEIGHT_LIMIT: Final = 10.0
-"""Inverse propensities are clipped here when they weigh examples: bias for a variance that can be lived with."""
 
 _SALT: Final = b"explore:"
 """Experiments split by the plain hash of the request's id; exploring must not follow their arms."""
@@ -46,24 +42,6 @@ def draws(ids: Sequence[str]) -> NDArray[np.float64]:
 def explore_probability(gap: float) -> float:
     """Probability of taking the side that looks worse, given the share it seems to lose, 0..1."""
     return min(max(1.0 / (2.0 + GREED * gap), LEAST), MOST)
-
-
-@njit(cache=True)
-def correct(utility: NDArray[Any], actual: NDArray[Any], propensity: float, corrected: NDArray[Any]) -> float:
-    """Doubly robust estimate of both sides' logarithmic utilities from the one that was seen.
-
-    The estimate, plus its error over the propensity on the side that was seen (M. Dudik, J. Langford
-    and L. Li, "Doubly robust policy evaluation and learning", ICML 2011).
-
-    Returns
-    -------
-    Difference AMST - HDE.
-    """
-    for side in range(2):
-        corrected[side] = utility[side]
-        if not math.isnan(actual[side]):
-            corrected[side] += min(1.0 / propensity, WEIGHT_LIMIT) * (actual[side] - utility[side])
-    return float(corrected[1] - corrected[0])
 
 
 @njit(cache=True)

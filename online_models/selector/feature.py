@@ -1,10 +1,10 @@
-"""The selector's 19 features as numbers: for the online model, and for trained ones.
+"""The selector's 19 features as numbers: for the online models, and for trained ones.
 
-For the online model heavy tails go through log1p, categories become one-hot, and the ratio of
-the two utilities is added, computed from *history* only. A missing value stays NaN (the model
-skips it, which is imputation by the running mean) and sets an indicator. Trained models get
-the 19 features as they are and hold what else they need inside.
-Outcome fields are not read here at all.
+Heavy tails go through logarithms. The model of utilities (`utility_inputs`) gets few inputs per side, among them the
+time on the wire, which is the payload over the link's bandwidth and two round trips. River's logistic
+regression (`selector_inputs`) gets all features, categories one-hot, and the ratio of the two utilities by *history*.
+A missing value stays NaN, which is imputation by the running mean. Trained models get the 19 features as
+they are and hold what else they need inside. Outcome fields are not read here at all.
 """
 
 from __future__ import annotations
@@ -56,7 +56,28 @@ INPUTS: Final = (
     *(f"payload_type_{name}" for name in PAYLOAD_TYPES),
     *(f"region_{k}" for k in range(REGIONS)),
 )
-"""The model's inputs in order."""
+"""Inputs of the logistic regression, in order."""
+
+AMST_INPUTS: Final = (
+    "log_bandwidth", "log_rtt", "log_mib", "log_wire", "log_wire_per_mib_lately", "log_work_lately",
+    "log_work_mostly_cpu_lately", "utilization", "log_hde_ratio", "log_hde_latency", "log_hde_cpu", "log_amst_rate",
+    "log_amst_latency", "log_amst_cpu", "log_amst_streams",
+)  # fmt: skip
+HDE_INPUTS: Final = (
+    "log_wire_per_mib", "log_mib", "log_hde_ratio", "log_hde_latency", "log_hde_cpu", "utilization", "entropy",
+    "entropy_wire", "entropy_squared", "entropy_squared_wire", "log_bandwidth", "log_rtt", "log_repetition",
+    "repetition_wire", "hit_rate",
+)  # fmt: skip
+"""Inputs of the utility model by side, in order; `lately` is by AMST's recent rate where the link has more to give."""
+
+_UTILITY_FIELDS: Final = (
+    "bandwidth_available_mbps", "rtt_ms", "payload_size", "bandwidth_utilization", "hde_compression_ratio",
+    "hde_latency_ms", "hde_cpu_usage", "amst_transfer_rate_mbps", "amst_latency_ms", "amst_cpu_usage",
+    "amst_stream_count", "hde_delta_hit_rate", "entropy_estimate", "repetition_score",
+)  # fmt: skip
+_MIB: Final = 1048576.0
+_MIB_MS: Final = 8388.608
+"""Milliseconds that a MiB takes at 1 Mbps."""
 
 _LINK: Final = Category(LINK_TYPES)
 _PAYLOAD: Final = Category(PAYLOAD_TYPES)
@@ -95,6 +116,14 @@ def selector_inputs(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     return out
 
 
+def utility_inputs(columns: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Inputs of a batch for HDE's and for AMST's utility, `[n, 15]` each; NaN where unknown."""
+    fields = np.stack([np.asarray(columns[name], np.float64) for name in _UTILITY_FIELDS], axis=1)
+    hde, amst = np.empty((len(fields), len(HDE_INPUTS))), np.empty((len(fields), len(AMST_INPUTS)))
+    _utility_inputs(fields, hde, amst)
+    return hde, amst
+
+
 def payload_kinds(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
     """Payload type * 2 + whether there is a baseline, `[n]`, 0..7."""
     return _PAYLOAD.codes(columns["payload_type"]) * 2 + columns["has_baseline"].astype(np.int64)
@@ -126,3 +155,31 @@ def _log_inputs(out: NDArray[Any], logged: int, ratio_at: int, hde: NDArray[Any]
         out[i, ratio_at] = np.log(max(amst[i], 1e-12)) - np.log(max(hde[i], 1e-12))
         if np.isnan(hde[i] + amst[i]):
             out[i, ratio_at] = np.nan
+
+
+@njit(cache=True)
+def _utility_inputs(fields: NDArray[Any], hde: NDArray[Any], amst: NDArray[Any]) -> None:
+    for i in range(len(fields)):
+        f = fields[i]
+        bandwidth, rtt, mib = _log(f[0]), np.log(f[1] + 0.1), _log(f[2] / _MIB)
+        ratio, latency, cpu, utilization = _log(f[4]), _log(f[5]), _log(f[6]), f[3] / 50.0
+        size, round_trips = f[2] / _MIB, 2.0 * f[1]
+        wire = size * _MIB_MS / f[0] + round_trips
+        rate = f[0] if np.isnan(f[7]) else min(max(f[7], 0.01), f[0])
+        lately = size * _MIB_MS / rate + round_trips
+        a = amst[i]
+        a[0], a[1], a[2], a[3], a[4] = bandwidth, rtt, mib, np.log(wire), np.log(lately / size + 1.0)
+        # A mechanism works for what it sends and for as long as it waits; in what proportion is not known.
+        a[5], a[6] = np.log(100.0 * size + lately), np.log(100.0 * size + 0.3 * lately)
+        a[7], a[8], a[9], a[10] = utilization, ratio, latency, cpu
+        a[11], a[12], a[13], a[14] = _log(f[7]), _log(f[8]), _log(f[9]), _log(f[10])
+        h = hde[i]
+        per_mib, entropy, repetition = np.log(wire / size + 10.0), f[12] / 2.0 - 2.5, np.log1p(f[13]) - 1.0
+        h[0], h[1], h[2], h[3], h[4], h[5] = per_mib, mib, ratio, latency, cpu, utilization
+        h[6], h[7], h[8], h[9] = entropy, entropy * per_mib, entropy**2, entropy**2 * per_mib
+        h[10], h[11], h[12], h[13], h[14] = bandwidth, rtt, repetition, repetition * per_mib, f[11] / 50.0
+
+
+@njit(cache=True)
+def _log(value: float) -> float:
+    return float(np.log(max(value, 1e-3))) if not np.isnan(value) else np.nan

@@ -6,15 +6,16 @@ from the features themselves proves nothing; those from history teach with a ten
 the weight, so that a fleet without shadow measurement still gets a model.
 
 A trained *champion* decides before the online model, and that one before the heuristic; a champion that
-fails, or is not sure, is never waited for. With `feedback="chosen"` the state is a contextual
-bandit: of each transfer it learns the side that it chose and no other, and explores.
+fails, or is not sure, is never waited for. Where hardly any transfer has both sides measured, which is what
+production gives, the state is a contextual bandit: it learns the side that was seen, and explores.
+With `feedback="chosen"` it is one always, and sees no side but the one that it chose.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 from zlib import crc32
 
 import numpy as np
@@ -25,9 +26,10 @@ from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED
 from online_models.drift.monitor import DriftMonitor, alerts
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import compression_batch
-from online_models.selector.exploration import WEIGHT_LIMIT, correct, draws, explore_probability
-from online_models.selector.feature import INPUTS, payload_kinds, selector_inputs
-from online_models.selector.heuristic import CONFIDENCE, heuristic
+from online_models.selector.decision import CONFIDENT, decide, explore, vote
+from online_models.selector.exploration import draws
+from online_models.selector.feature import payload_kinds, utility_inputs
+from online_models.selector.heuristic import heuristic
 from online_models.selector.oracle import HISTORY, NONE, OUTCOME, Label, label_of, outcomes, utilities
 from online_models.selector.record import (
     CHALLENGER,
@@ -36,20 +38,25 @@ from online_models.selector.record import (
     FAILED,
     NOT_READY,
     ONLINE,
-    RULES,
     UNSURE,
     label_records,
     prediction_records,
 )
+from online_models.selector.trained import NAME as TRAINED_NAME
 from online_models.selector.trained import TrainedSelector
 from online_models.selector.utility import (
+    AMST,
+    HDE,
     LINK,
-    UtilityModel,
+    Shared,
+    Work,
+    calibrate,
     calibrated,
     estimate,
     learn,
-    learn_stake,
     log_utility,
+    new_model,
+    new_work,
     postpone,
     settle,
 )
@@ -59,21 +66,23 @@ from schemas.batch import Batch, Control, Output, Result
 from schemas.topic import COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT, Topic
 
 MODEL_NAME: Final = "utility"
-MODEL_VERSION: Final = "tiles-1"
+MODEL_VERSION: Final = "prototypes-1"
 RULES_NAME: Final = "heuristic"
 RULES_VERSION: Final = "rules-1"
 READY_AFTER: Final = 300
 """Labels learned before the model's answers are published."""
 
-CONFIDENT: Final = 0.6
 HISTORY_WEIGHT: Final = 0.1
 
 _ONLINE: Final = ((MODEL_NAME, MODEL_VERSION), (RULES_NAME, RULES_VERSION))
 
-Feedback = Literal["both", "chosen"]
+SHADOWED: Final = 0.5
+"""Share of transfers with both sides measured, of those with any, below which the other side is tried now and then."""
 
-_ENTROPY: Final = INPUTS.index("entropy_estimate")
-_REPETITION: Final = INPUTS.index("repetition_score")
+SHADOW_RATE: Final = 0.002
+
+Feedback = Literal["measured", "chosen"]
+
 _SAME_MS: Final = 8
 
 _ROW: Final = row_dtype(("clock", "i8"), ("count", "i8"), ("events", "i8"), ("event", "u4", (_SAME_MS,)), *LINK)
@@ -89,31 +98,38 @@ class CompressionState(PartitionState):
         How far behind its link's clock a transfer may be and still be answered.
     ready_after
         Labels to learn before the model answers instead of the heuristic.
+    confident
+        Confidence above which the model answers instead of the heuristic.
     idle_ms
         How long a silent link is remembered.
     champion
         A trained model that decides where it is sure, instead of the one that is announced.
     feedback
-        What teaches: `both` sides of a transfer, as far as they were measured, or only the `chosen` one.
+        What teaches: the sides of a transfer that were `measured`, or only the `chosen` one.
     """
 
-    revision = 2
+    revision = 3
 
     def __init__(
         self,
         lateness_ms: int = LATENESS_MS,
         ready_after: int = READY_AFTER,
+        confident: float = CONFIDENT,
         idle_ms: int = IDLE_MS,
         champion: Model | None = None,
-        feedback: Feedback = "both",
+        feedback: Feedback = "measured",
     ) -> None:
         self._lateness_ms = lateness_ms
         self._ready_after = ready_after
+        self._confident = confident
         self._feedback = feedback
         self._trained = TrainedSelector(champion)
-        self.model = UtilityModel(len(INPUTS))
+        self.model = new_model()
+        self._work = new_work()
         self._learned = np.zeros(1, np.int64)
+        self._shadowed = np.ones(1)
         self._drift = DriftMonitor(MODEL_NAME, "error", MODEL_VERSION)
+        self._champion_drift = DriftMonitor(TRAINED_NAME, "error", "")
         self._seen = np.zeros(4, np.int64)
         self._class = np.zeros(2, np.int64)
         self._right = np.zeros(3, np.int64)
@@ -122,10 +138,12 @@ class CompressionState(PartitionState):
         self._decided = np.zeros(4, np.int64)
         self._explored = np.zeros(1, np.int64)
         shared = {
-            **self.model.shared(),
+            **self.model._asdict(),
             **self._trained.shared,
             "learned": self._learned,
+            "shadowed": self._shadowed,
             "drift": self._drift.memory,
+            "champion_drift": self._champion_drift.memory,
             "seen": self._seen,
             "class": self._class,
             "right": self._right,
@@ -137,13 +155,19 @@ class CompressionState(PartitionState):
         super().__init__(_ROW, shared, idle_ms, served=[self._trained.served])
 
     def control(self, control: Control) -> Result:
-        """Take announced models and experiments in."""
+        """Take announced models and experiments in; errors of another champion are counted anew."""
+        before = self._trained.served.version("champion")
         self._trained.control(control)
-        return super().control(control)
+        result = super().control(control)
+        if self._trained.served.version("champion") != before:
+            self._champion_drift.memory[:] = np.zeros_like(self._champion_drift.memory)
+            self._champion_drift.rebuild()
+        return result
 
     def restored(self) -> None:
-        """Rebuild the drift detector."""
+        """Rebuild the drift detectors."""
         self._drift.rebuild()
+        self._champion_drift.rebuild()
 
     def apply(self, batch: Batch) -> Result:
         """A prediction for every transfer that is not late, and a label where one can be told."""
@@ -156,33 +180,33 @@ class CompressionState(PartitionState):
         kind = np.empty(n, np.int64)
         clock = np.empty(n, np.int64)
         decision = np.zeros(n, DECISION)
-        explores = self._feedback == "chosen"
         asked = self._trained.ask(columns)
+        measured = _measured(columns)
         _step(
             self._table.rows,
-            self.model.inputs,
-            self.model.tiles,
-            self.model.head,
+            self.model,
             self._learned,
-            self.model.work(),
+            self._shadowed,
+            self._work,
             slot,
             timestamp,
             np.array([crc32(event_id.encode()) for event_id in columns["event_id"].tolist()], np.uint32),
-            selector_inputs(columns),
+            *utility_inputs(columns),
             payload_kinds(columns),
-            _measured(columns),
+            _looks(columns),
+            measured,
             asked.probability,
-            draws(_requests(columns)) if explores else np.full(n, np.nan),
+            draws(_requests(columns)) if self._may_explore(measured) else np.full(n, np.nan),
             label.label,
             label.source,
-            label.margin,
             label.utility_hde,
             label.utility_amst,
             rule,
-            explores,
+            self._feedback == "chosen",
             asked.expected,
             self._lateness_ms,
             self._ready_after,
+            self._confident,
             kind,
             clock,
             decision,
@@ -199,9 +223,18 @@ class CompressionState(PartitionState):
             outputs[COMPRESSION_PREDICTION] = made
         scored = np.flatnonzero(decision["scored"])
         shifts = self._drift.update(scored.tolist(), decision["wrong"][scored].astype(np.float64).tolist())
+        led = np.flatnonzero(decision["scored"] & (decision["decider"] == CHAMPION))
+        misled = (decision["algorithm"] != label.label)[led]
+        self._champion_drift.version = asked.champion[1]
+        shifts += self._champion_drift.update(led.tolist(), misled.astype(np.float64).tolist())
         if found := alerts(batch, shifts):
             outputs[DRIFT_ALERT] = found
         return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
+
+    def _may_explore(self, measured: NDArray[np.float64]) -> bool:
+        """Whether any row of a batch can be explored; draws cost more than most of a step."""
+        halves = np.count_nonzero(np.isnan(measured[:, 0]) != np.isnan(measured[:, 1]))
+        return self._feedback == "chosen" or bool(self._shadowed[0] * (1.0 - SHADOW_RATE) ** halves < SHADOWED)
 
     def _count(self, kind: NDArray[Any], decision: NDArray[Any], label: Label, rule: NDArray[np.int64]) -> None:
         self._seen += np.bincount(kind, minlength=4)
@@ -251,7 +284,7 @@ class CompressionState(PartitionState):
     @classmethod
     def warm(cls) -> None:
         """Compile every kernel by running a few transfers of one link."""
-        for feedback in ("both", "chosen"):
+        for feedback in get_args(Feedback):
             state = cls(feedback=feedback)
             state.step(compression_batch(timestamps_ms=[0, 1000, 2000]))
             state.gauges()
@@ -266,6 +299,11 @@ def _measured(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     return np.stack([*found, *done, bandwidth_mbps], axis=1)
 
 
+def _looks(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """Entropy and repetition, NaN where not estimated: `[n, 2]`."""
+    return np.stack([np.asarray(columns[n], np.float64) for n in ("entropy_estimate", "repetition_score")], axis=1)
+
+
 def _requests(columns: Mapping[str, NDArray[Any]]) -> Sequence[str]:
     """What identifies each request: its id, or that of the event where it has none."""
     pairs = zip(columns["request_id"].tolist(), columns["event_id"].tolist(), strict=True)
@@ -275,35 +313,35 @@ def _requests(columns: Mapping[str, NDArray[Any]]) -> Sequence[str]:
 @njit(cache=True)
 def _step(
     links: NDArray[Any],
-    inputs: NDArray[Any],
-    tiles: NDArray[Any],
-    head: NDArray[Any],
+    model: Shared,
     learned: NDArray[Any],
-    work: Any,
+    shadowed: NDArray[Any],
+    work: Work,
     slot: NDArray[Any],
     timestamp: NDArray[Any],
     event: NDArray[Any],
-    x: NDArray[Any],
+    hde: NDArray[Any],
+    amst: NDArray[Any],
     payload: NDArray[Any],
+    looks: NDArray[Any],
     measured: NDArray[Any],
     asked: NDArray[Any],
     draw: NDArray[Any],
     label: NDArray[Any],
     source: NDArray[Any],
-    margin: NDArray[Any],
     utility_hde: NDArray[Any],
     utility_amst: NDArray[Any],
     rule: NDArray[Any],
-    explores: bool,
+    only_chosen: bool,
     has_champion: NDArray[Any],
     lateness_ms: int,
     ready_after: int,
+    confident: float,
     kind: NDArray[Any],
     clock: NDArray[Any],
     decision: NDArray[Any],
 ) -> None:
-    scaled, cell, base = work
-    utility, actual, importance, corrected = np.empty(2), np.empty(2), np.empty(2), np.empty(2)
+    actual = np.empty(2)
     for i in range(len(slot)):
         link = links[slot[i]]
         clock[i] = link.clock
@@ -313,23 +351,19 @@ def _step(
         if kind[i] == DUPLICATE and not _is_known(link, event[i]):  # another transfer in the same millisecond
             kind[i] = FRESH
         if kind[i] == FRESH:
-            settle(link, timestamp[i])
-        bandwidth_mbps = measured[i, 4]
-        stake = estimate(
-            inputs, tiles, head, link, x[i], payload[i], x[i, _ENTROPY], x[i, _REPETITION],
-            scaled, cell, base, utility,
-        )  # fmt: skip
+            settle(link, timestamp[i], work.near)
+        bandwidth_mbps, entropy, repetition = measured[i, 4], looks[i, 0], looks[i, 1]
+        logit = estimate(model, link, work, hde[i], amst[i], payload[i], entropy, repetition)
         made = decision[i]
-        probability = calibrated(head, stake)
-        made.voted = 1 if stake > 0.0 else 0
-        _decide(made, probability, asked[i], has_champion[i], learned[0] >= ready_after, rule[i])
+        vote(made, calibrated(model.head, logit), work.loss)
+        decide(made, asked[i], has_champion[i], learned[0] >= ready_after, confident, rule[i])
         made.greedy = made.algorithm
         made.propensity = math.nan
-        if explores:
-            _explore(made, abs(math.tanh(stake / 2.0)), draw[i])
+        if only_chosen or shadowed[0] < SHADOWED:
+            explore(made, abs(work.loss[HDE] - work.loss[AMST]), draw[i])
         for side in range(2):
             known = learned[0] > 0
-            made.utility[side] = bandwidth_mbps * math.exp(utility[side]) if known else math.nan
+            made.utility[side] = bandwidth_mbps * math.exp(work.utility[side]) if known else math.nan
         if kind[i] != FRESH:
             continue
         if timestamp[i] > link.clock:
@@ -343,7 +377,7 @@ def _step(
         weight = 1.0
         for side in range(2):
             actual[side] = log_utility(measured[i, side], bandwidth_mbps)
-            if explores and side != made.algorithm:
+            if only_chosen and side != made.algorithm:
                 actual[side] = math.nan
         if math.isnan(actual[0]) and math.isnan(actual[1]):
             if label[i] == NONE or source[i] != HISTORY:
@@ -351,63 +385,18 @@ def _step(
             weight = HISTORY_WEIGHT
             actual[0] = log_utility(utility_hde[i], bandwidth_mbps)
             actual[1] = log_utility(utility_amst[i], bandwidth_mbps)
+        else:
+            shadowed[0] += SHADOW_RATE * ((0.0 if math.isnan(actual[0] + actual[1]) else 1.0) - shadowed[0])
         learned[0] += 1
-        for side in range(2):
-            importance[side] = weight
-        step = 0.0
         if not math.isnan(actual[0] + actual[1]):
-            step = learn_stake(tiles, head, payload[i], cell, utility, stake, label[i], margin[i], weight)
-        elif explores:
-            difference = correct(utility, actual, made.propensity, corrected)
-            side = 1 if difference > 0.0 else 0
-            lost = 1.0 - math.exp(-abs(difference))
-            step = learn_stake(tiles, head, payload[i], cell, utility, stake, side, lost, 1.0)
-            importance[made.algorithm] = min(1.0 / made.propensity, WEIGHT_LIMIT)
-        learn(inputs, tiles, x[i], payload[i], actual, importance, scaled, cell, base)
+            calibrate(model.head, logit, label[i], weight)
+        learn(model, work, hde[i], amst[i], payload[i], entropy, repetition, actual, weight)
         if weight == 1.0:
             done = timestamp[i]
             for side in range(2):
                 if not math.isnan(actual[side]):
                     done = max(done, int(measured[i, 2 + side]))
-            postpone(link, done, payload[i], actual, base, step)
-
-
-@njit(cache=True)
-def _decide(made: Any, probability: float, asked: float, has_champion: bool, ready: bool, rule: int) -> None:
-    """The champion where it is sure, else the online model where it is, else the heuristic."""
-    made.reason = 0
-    if has_champion:
-        if math.isnan(asked):
-            made.reason = FAILED
-        elif max(asked, 1.0 - asked) > CONFIDENT:
-            made.decider = CHAMPION
-            made.probability = asked
-            made.confidence = max(asked, 1.0 - asked)
-            made.algorithm = 1 if asked > 0.5 else 0
-            return
-        else:
-            made.reason = UNSURE
-    made.probability = probability
-    made.confidence = max(probability, 1.0 - probability)
-    made.algorithm = 1 if probability > 0.5 else 0
-    made.decider = ONLINE
-    if ready and made.confidence > CONFIDENT:
-        return
-    if made.reason == 0:
-        made.reason = UNSURE if ready else NOT_READY
-    made.decider = RULES
-    made.algorithm = rule
-    made.confidence = CONFIDENCE
-
-
-@njit(cache=True)
-def _explore(made: Any, gap: float, draw: float) -> None:
-    """Take the other side now and then, and say how probable that was."""
-    other = explore_probability(gap)
-    made.propensity = 1.0 - other
-    if draw < other:
-        made.algorithm = 1 - made.algorithm
-        made.propensity = other
+            postpone(link, work, done, payload[i], entropy, repetition, actual)
 
 
 @njit(cache=True)

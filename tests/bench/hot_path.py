@@ -21,6 +21,7 @@ from offline.simulator.bank import measure
 from offline.simulator.fleet import Fleet, FleetPlan
 from offline.simulator.payload import generated
 from schemas.topic import INPUTS, Topic
+from streams import garbage
 from streams.agent import Agent
 from streams.changelog import Record
 from streams.embedded import EmbeddedBroker
@@ -56,6 +57,8 @@ def run(records: int, batch: int, links: int, seed: int) -> dict[str, Any]:
         found = {}
         for agent in AGENTS:
             agent.warm()
+        garbage.settle()  # as a worker does
+        for agent in AGENTS:
             found[agent.name] = _measure(agent, given, batch, settings, producer)
         producer.flush()
     total = sum(one["us_per_event"] * one["records"] for one in found.values())

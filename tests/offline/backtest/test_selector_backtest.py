@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from offline.backtest.selector import backtest_selector, learn_table, split, stream
-from offline.backtest.selector_score import Truth, calibration_error, calibration_noise, quality
+from offline.backtest.selector import Backtest, backtest_selector, goals, learn_table, split, stream
+from offline.backtest.selector_score import (
+    LinkQuality,
+    Quality,
+    Truth,
+    calibration_error,
+    calibration_noise,
+    quality,
+)
 from offline.training.selector_data import Transfers
 from online_models.selector.state import CompressionState
 from schemas.error import ConfigError
@@ -44,6 +52,34 @@ def test_what_is_published_is_what_the_worker_decides(transfers: Transfers) -> N
     answers = stream(transfers, CompressionState)
     np.testing.assert_array_equal(answers.probability, published.columns["probability_amst"])
     np.testing.assert_array_equal(answers.choice == 1, published.columns["algorithm"] == "AMST")
+
+
+def test_what_a_bandit_would_do_without_exploring(transfers: Transfers) -> None:
+    found = stream(transfers, partial(CompressionState, feedback="chosen"))
+    explored = found.choice != found.greedy
+    assert 0 < explored.mean() < 0.2
+    np.testing.assert_array_equal(*(stream(transfers, CompressionState)[k] for k in (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("regret", "p95", "static", "reached", "missed"),
+    [
+        (0.01, 0.04, 0.05, 0.95, set()),
+        (0.021, 0.051, 0.05, 0.95, {"mean regret", "regret p95"}),
+        (0.01, 0.04, 0.0, 0.99, {"regret over the best static choice's, worst link type", "accuracy of the ceiling's"}),
+    ],
+)
+def test_goals_are_missed_by_what_misses_them(
+    regret: float, p95: float, static: float, reached: float, missed: set[str]
+) -> None:
+    def one(name: str, accuracy: float, by_type: float) -> Quality:
+        types = {"dc": LinkQuality(9, accuracy, 0.0), "wan": LinkQuality(9, accuracy, by_type)}
+        return Quality(name, accuracy, regret, p95, None, None, None, {}, types)
+
+    deciders = [one("published", 0.94, 0.011), one("best by link type", 0.8, static)]
+    found = goals(Backtest(9, 0, 9, 0, 0.15, 0.0, deciders, []), one("ceiling", reached, 0.0))
+    assert {goal.gate for goal in found if not goal.passed} == missed
+    assert len(goals(Backtest(9, 0, 9, 0, 0.15, 0.0, deciders, []), None)) == 3
 
 
 def test_the_table_is_learned_on_what_lies_before(transfers: Transfers) -> None:
@@ -90,9 +126,27 @@ def test_the_command_knows_the_ceiling_of_a_simulated_fleet(tmp_path: Path, bank
     best = report["ceiling"]
     assert all(best["regret"] <= one["regret"] for one in report["backtest"]["deciders"])
     assert best["ece"] < 4 * best["ece_noise"]
+    assert len(report["goals"]) == 4
+    assert report["ceiling_of_accuracy"]["accuracy"] > best["accuracy"] - 0.01, "of few hundred rows some are chance"
+    assert report["ceiling_of_accuracy"]["regret"] > best["regret"] - 0.005
     other = json.loads(made.stdout) | {"seed": 7}
     fleet.write_text(json.dumps(other))
     refused = runner.invoke(dwcp, [*command, "--fleet", str(fleet)])
     assert isinstance(refused.exception, ConfigError)
     assert refused.exception.variable == "--fleet"
     assert json.loads(runner.invoke(dwcp, command).stdout)["ceiling"] is None
+
+
+def test_on_a_fleet_the_online_model_comes_near_the_ceiling(tmp_path: Path, bank_path: Path) -> None:
+    runner = CliRunner()
+    file, fleet = tmp_path / "fleet.jsonl", tmp_path / "fleet.json"
+    common = ["--links", "6", "--seconds", "1800", "--transfers", "0.6", "--only", "compression", "--json", "--quiet"]
+    made = runner.invoke(dwcp, ["simulate", "--seed", "31", "--bank", str(bank_path), "--out", str(file), *common])
+    fleet.write_text(made.stdout)
+    command = ["backtest", "selector", "--recording", str(file), "--fleet", str(fleet), "--bank", str(bank_path)]
+    report = json.loads(runner.invoke(dwcp, [*command, "--json", "--quiet", "--test-fraction", "0.3"]).stdout)
+    regret = {one["name"]: one["regret"] for one in report["backtest"]["deciders"]}
+    # The payloads' times are measured anew in every run, and with them the figures move.
+    assert regret["online"] < 0.85 * regret["linear"]
+    assert regret["online"] < 0.6 * regret["heuristic"]
+    assert regret["online"] < report["ceiling"]["regret"] + 0.02

@@ -8,7 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from online_models.selector.exploration import LEAST, MOST, correct, draws, explore_probability
+from online_models.selector.exploration import LEAST, MOST, draws, explore_probability
+from online_models.selector.heuristic import heuristic
+from online_models.selector.oracle import label_of
 from online_models.selector.state import CompressionState
 from schemas.compression import CompressionTelemetry
 from schemas.topic import COMPRESSION_PREDICTION
@@ -44,14 +46,56 @@ def test_it_learns_nearly_as_well_as_with_both_sides() -> None:
     truth = np.array([r.outcome_hde_compression_ratio * 1.0 for r in records])
     assert np.isfinite(truth).all()
     regret = {}
-    for feedback in ("both", "chosen"):
+    for feedback in ("measured", "chosen"):
         state = CompressionState(feedback=feedback)
         state.step(transfers_of(records))
         gauges = state.gauges()
         regret[feedback] = gauges["selector_regret"][0] / gauges["selector_regret"][1]
         rule = gauges["selector_heuristic_regret"][0] / gauges["selector_heuristic_regret"][1]
         assert regret[feedback] < 0.6 * rule
-    assert regret["chosen"] < regret["both"] + 0.06
+    assert regret["chosen"] < regret["measured"] + 0.06
+
+
+def _executed(records: list[CompressionTelemetry], side: Any) -> list[CompressionTelemetry]:
+    """The same, measured on one side only, as where no shadow runs."""
+    return [
+        msgspec.structs.replace(
+            r, **{n: None for n in CompressionTelemetry.__struct_fields__ if n.startswith(f"outcome_{OTHER[side(k)]}_")}
+        )
+        for k, r in enumerate(records)
+    ]
+
+
+def test_it_explores_by_itself_where_only_one_side_is_measured() -> None:
+    records = _identified(4000)
+    state = CompressionState()
+    before = np.asarray(_made(state, records[:1000])["propensity"])
+    assert np.isnan(before).all()
+    after = np.asarray(_made(state, _executed(records[1000:], lambda k: "HDE" if k % 3 else "AMST"))["propensity"])
+    began = int(np.flatnonzero(np.isfinite(after))[0])
+    assert 300 < began < 400
+    assert np.isfinite(after[began:]).all()
+    again = np.asarray(_made(state, _identified(5000)[4000:])["propensity"])
+    assert np.isnan(again[-300:]).all(), "both sides are measured again"
+
+
+def test_it_learns_from_what_was_executed_alone() -> None:
+    records = _executed(_identified(6000), lambda k: "HDE" if k % 2 else "AMST")
+    made = _made(CompressionState(), records)
+    choice = (np.asarray(made["algorithm"]) == "AMST").astype(int)
+    label = label_of(transfers_of(_identified(6000)).columns)
+    late = np.arange(6000) > 3000
+    lost, by_rule = (
+        np.where(said != label.label, label.margin, 0.0)[late].mean()
+        for said in (choice, heuristic(transfers_of(records).columns))
+    )
+    assert lost < 0.5 * by_rule
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_exploring_begins_at_the_same_transfer_however_the_stream_is_cut(cut: int) -> None:
+    batch = transfers_of(_executed(_identified(900), lambda k: "HDE"))
+    assert run_cut(CompressionState(), batch, cut) == encoded([(0, CompressionState().step(batch))])
 
 
 def test_propensities_are_published_and_bounded() -> None:
@@ -86,14 +130,3 @@ def test_draws_are_uniform_repeatable_and_not_those_of_experiments() -> None:
 def test_the_worse_the_other_side_looks_the_less_it_is_tried(gap: float) -> None:
     assert LEAST <= explore_probability(gap) <= MOST
     assert explore_probability(gap + 0.001) <= explore_probability(gap)
-
-
-@pytest.mark.parametrize("propensity", [0.2, 0.5, 0.9])
-def test_the_correction_is_unbiased_over_choices(propensity: float) -> None:
-    utility, truth, out = np.array([0.3, 0.1]), np.array([1.0, -0.5]), np.empty(2)
-    expected = 0.0
-    for side, chance in ((1, propensity), (0, 1.0 - propensity)):
-        actual = np.full(2, np.nan)
-        actual[side] = truth[side]
-        expected += chance * correct(utility, actual, chance, out)
-    assert expected == pytest.approx(truth[1] - truth[0])

@@ -6,13 +6,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from online_models.selector.feature import INPUTS, selector_inputs
+from online_models.selector.feature import AMST_INPUTS, HDE_INPUTS, INPUTS, selector_inputs, utility_inputs
 from online_models.selector.state import CompressionState
 from schemas.compression import CompressionTelemetry
 from schemas.topic import COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT
 from tests.online_models.stream import START_MS, transfer, transfer_stream, transfers_of
 
 OUTCOME_FIELDS = [n for n in CompressionTelemetry.__struct_fields__ if n.startswith(("outcome_", "actual_"))]
+
+
+def _inputs(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Whatever an online model sees."""
+    return np.hstack([*utility_inputs(columns), selector_inputs(columns)])
 
 
 def _rate(state: CompressionState, name: str) -> float:
@@ -27,15 +32,43 @@ def test_no_outcome_can_reach_the_inputs(name: str) -> None:
     other = "AMST" if name == "actual_algorithm" else 7.25
     changed = [msgspec.structs.replace(r, **{name: other}) for r in records]
     hidden = [msgspec.structs.replace(r, **{name: None}) for r in records]
-    expected = selector_inputs(transfers_of(records).columns)
-    np.testing.assert_array_equal(selector_inputs(transfers_of(changed).columns), expected)
-    np.testing.assert_array_equal(selector_inputs(transfers_of(hidden).columns), expected)
+    expected = _inputs(transfers_of(records).columns)
+    np.testing.assert_array_equal(_inputs(transfers_of(changed).columns), expected)
+    np.testing.assert_array_equal(_inputs(transfers_of(hidden).columns), expected)
 
 
 def test_inputs_do_not_even_need_the_outcome_columns() -> None:
     columns = transfers_of(transfer_stream(20)).columns
     bare = {name: column for name, column in columns.items() if name not in OUTCOME_FIELDS}
-    np.testing.assert_array_equal(selector_inputs(bare), selector_inputs(columns))
+    np.testing.assert_array_equal(_inputs(bare), _inputs(columns))
+
+
+def test_the_inputs_of_the_utilities_are_what_their_names_say() -> None:
+    record = transfer(
+        "e", START_MS, entropy_estimate=6.0, repetition_score=3.0, amst_transfer_rate_mbps=50.0, hde_cpu_usage=8.0
+    )
+    hde, amst = (x[0].tolist() for x in utility_inputs(transfers_of([record]).columns))
+    by_hde, by_amst = dict(zip(HDE_INPUTS, hde, strict=True)), dict(zip(AMST_INPUTS, amst, strict=True))
+    wire_ms, lately_ms = 2**20 * 8 / 500e3 + 40.0, 2**20 * 8 / 50e3 + 40.0
+    assert by_amst["log_wire"] == pytest.approx(np.log(wire_ms))
+    assert by_amst["log_work_lately"] == pytest.approx(np.log(100.0 + lately_ms))
+    assert by_amst["log_mib"] == 0.0
+    assert np.isnan(by_amst["log_hde_ratio"])
+    assert by_hde["log_wire_per_mib"] == pytest.approx(np.log(wire_ms + 10.0))
+    assert by_hde["entropy_wire"] == pytest.approx(0.5 * np.log(wire_ms + 10.0))
+    assert by_hde["log_hde_cpu"] == pytest.approx(np.log(8.0))
+    assert by_hde["log_repetition"] == pytest.approx(np.log(4.0) - 1.0)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 50])
+@pytest.mark.parametrize("rtt", [0.0, 3.6e6])
+def test_inputs_stay_finite(size: int, rtt: float) -> None:
+    fields = {"amst_transfer_rate_mbps": 0.0, "hde_latency_ms": 0.0, "hde_compression_ratio": 1e-9}
+    record = transfer("e", START_MS, payload_size=size, rtt_ms=rtt, **fields)
+    for x, names in zip(utility_inputs(transfers_of([record]).columns), (HDE_INPUTS, AMST_INPUTS), strict=True):
+        known = dict(zip(names, x[0].tolist(), strict=True))
+        assert not np.isinf(x).any()
+        assert np.isfinite(known["log_hde_ratio"])
 
 
 def test_a_prediction_does_not_know_its_own_outcome() -> None:
@@ -80,8 +113,8 @@ def test_before_it_is_ready_the_heuristic_answers() -> None:
     assert set(made["model_name"][fallback]) == {"heuristic"}
     assert set(made["model_name"][~fallback]) == {"utility"}
     assert (made["confidence"][~fallback] > 0.6).all()
-    sure = made["probability_amst"][~fallback] > 0.5
-    assert (made["algorithm"][~fallback] == np.where(sure, "AMST", "HDE")).all()
+    clear = ~fallback & (np.abs(made["probability_amst"] - 0.5) > 0.45)
+    assert (made["algorithm"][clear] == np.where(made["probability_amst"][clear] > 0.5, "AMST", "HDE")).all()
 
 
 def test_transfers_that_cannot_be_labelled_get_a_prediction_only() -> None:
