@@ -1,7 +1,7 @@
 # An image for the workers and every command; with EXTRAS=registry,train one for the sidecar, which trains.
 # Nothing in it runs as root or writes to it.
 FROM python:3.12.11-slim-bookworm AS build
-ARG EXTRAS=registry
+ARG EXTRAS=registry,trace
 WORKDIR /src
 COPY pyproject.toml setup.cfg README.md app.py ./
 COPY schemas schemas

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint screenshot clean
+.PHONY: help demo test lint audit screenshot clean
 
 help:  ## show this text
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ lint: $(VENV)/test  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(VENV)/test  ## known vulnerabilities of what is installed
+	$(BIN)/python -m tests.deploy.audit
 
 screenshot: $(VENV)/test  ## the README's picture of the page (needs Chromium)
 	PAGE_SCREENSHOT=streams/page/screenshot.png $(BIN)/python -m pytest tests/e2e/test_page.py -k light

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-Headers = list[tuple[str, bytes | None]]
+Header = tuple[str, bytes | None]
+Headers = list[Header]
 """Of one record, in order."""
 
 CONTENT_TYPE: Final = "content-type"
@@ -19,6 +20,10 @@ CE_SOURCE: Final = "ce_source"
 CE_TYPE: Final = "ce_type"
 CE_TIME: Final = "ce_time"
 ORIGIN: Final = "dwcp-origin"
+
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+"""W3C trace context, handed on as it came."""
 
 ERROR_REASON: Final = "dwcp-error-reason"
 ERROR_STAGE: Final = "dwcp-error-stage"

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta, Struct
 
+from schemas.error import ValidationError
 from schemas.field import Amount, Count, Identifier, OptionalIdentifier, Percent, Ratio, TargetTimeMs, TimestampMs
 
 ParameterName = Literal[
@@ -62,6 +63,19 @@ class Parameter:
         on_grid = not self.spacing or (value - self.minimum) % self.spacing == 0
         return self.minimum <= value <= self.maximum and on_grid
 
+    @property
+    def allowed(self) -> str:
+        """What may be set, in words.
+
+        >>> PARAMETERS[-1].allowed, PARAMETERS[0].allowed, PARAMETERS[4].allowed
+        ('3, 5, 7 and so on to 15', 'a whole number from 1 to 9', 'a number from 0.5 to 0.99')
+        """
+        low, high = self.minimum, self.maximum
+        if self.spacing > 1:
+            first = ", ".join(f"{low + k * self.spacing:.10g}" for k in range(3))
+            return f"{first} and so on to {high:.10g}"
+        return f"a {'whole ' if self.spacing else ''}number from {low:.10g} to {high:.10g}"
+
 
 PARAMETERS: Final = (
     Parameter("hde_compression_level", 1, 9, "none"),
@@ -75,6 +89,14 @@ PARAMETERS: Final = (
     Parameter("acp_quorum_size", 3, 15, "members", 2),
 )
 """In the order of every array of parameters."""
+
+SCOPE: Final = "fleet"
+"""What requests are for; each partition answers for its nodes as `fleet/<partition>`."""
+
+SYSTEMS: Final = {
+    system: tuple(p.name for p in PARAMETERS if p.name.startswith(f"{system}_")) for system in ("hde", "pba", "acp")
+}
+"""Parameters by the system they tune; a system is tuned when all of its parameters in force are known."""
 
 ROLLOUT_STAGES_PCT: Final = (5, 25, 50, 100)
 SIGNIFICANCE_LEVEL: Final = 0.001
@@ -108,6 +130,28 @@ class OptimizerRequest(Struct, frozen=True, gc=False):
     max_cpu_pct: Percent = MAX_CPU_PCT
     max_cost_increase_pct: Amount = MAX_COST_INCREASE_PCT
     requested_by: OptionalIdentifier = ""
+
+
+def check_request(request: OptimizerRequest) -> None:
+    """Check that a request can be answered.
+
+    Raises
+    ------
+    ValidationError
+        When its scope or a parameter is none, a value may not be set, or no system is named whole.
+    """
+    if request.scope != SCOPE:
+        raise ValidationError("enum", f"scope is {request.scope!r}; what is tuned together is {SCOPE!r}")
+    known = {p.name: p for p in PARAMETERS}
+    for name, value in request.current.items():
+        parameter = known.get(name)  # type: ignore[call-overload]
+        if parameter is None:
+            raise ValidationError("enum", f"no parameter {name!r}: they are {', '.join(known)}")
+        if not parameter.allows(value):
+            raise ValidationError("range", f"{name} is {value:.10g}; it is {parameter.allowed}")
+    if not any(request.current.keys() >= set(names) for names in SYSTEMS.values()):
+        systems = "; or ".join(", ".join(names) for names in SYSTEMS.values())
+        raise ValidationError("cross_field", f"current names no system whole: give at least {systems}")
 
 
 class ParameterChange(Struct, frozen=True, gc=False):

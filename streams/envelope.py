@@ -18,7 +18,7 @@ from schemas import header
 from schemas.batch import Broadcast, Output
 from schemas.codec import Codec, codec_of
 from schemas.error import RecordError
-from schemas.header import Headers
+from schemas.header import Header, Headers
 from schemas.topic import Topic
 
 _SPEC: Final = b"1.0"
@@ -90,7 +90,11 @@ class Envelope:
         ]
 
     def encode(
-        self, output: Output, origin: Sequence[bytes], key: Sequence[bytes | None]
+        self,
+        output: Output,
+        origin: Sequence[bytes],
+        key: Sequence[bytes | None],
+        trace: Sequence[Headers] | None = None,
     ) -> tuple[list[bytes | None], list[bytes], list[Headers]]:
         """Keys, values and headers of an output.
 
@@ -98,8 +102,8 @@ class Envelope:
         ----------
         output
             Records as columns.
-        origin, key
-            Of each row of the batch the output derives from.
+        origin, key, trace
+            Of each row of the batch the output derives from; no trace where no row has any.
         """
         rows = output.row.tolist()
         ids = output_ids(self.topic, origin, output.row, output.suffix)
@@ -114,13 +118,17 @@ class Envelope:
             [(header.ORIGIN, origin[r]), (header.CE_ID, i), (header.CE_TIME, t), *constant]
             for r, i, t in zip(rows, ids, times, strict=True)
         ]
+        if trace is not None:
+            for own, r in zip(headers, rows, strict=True):
+                own[1:1] = trace[r]
         return keys, values, headers
 
 
-def control_headers(control: Broadcast, origin: bytes, agent: str) -> Headers:
+def control_headers(control: Broadcast, origin: bytes, agent: str, trace: Sequence[Header] = ()) -> Headers:
     """Headers of a control: all there is of it, since it has no value."""
     return [
         (header.ORIGIN, origin),
+        *trace,
         (header.CE_ID, b"%s:%s" % (origin, control.kind.encode())),
         (header.CE_SOURCE, f"/dwcp-streams/{agent}".encode()),
         (header.CONTROL, control.kind.encode()),

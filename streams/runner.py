@@ -13,13 +13,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Mapping, Sequence
+from contextlib import nullcontext
 from time import perf_counter, time
 from typing import Any, Final
 
 from schemas.batch import Batch, Rejection, Result
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
+from schemas.header import Headers
 from schemas.topic import DEAD_LETTER, LATE, NETWORK_FORECAST, Topic
 from streams.chunk import Chunk, by_partition, fill
+from streams.decision import log_decisions
 from streams.envelope import Envelope, control_headers, reject_headers, reject_record
 from streams.fatal import die
 from streams.metric import Metrics
@@ -27,8 +30,10 @@ from streams.offset import OffsetTracker
 from streams.partition import Homes
 from streams.publisher import Publish
 from streams.settings import Settings
+from streams.span import Spans
 from streams.stepper import Stepper, Work
 from streams.store import StateStore
+from streams.trace import traces
 from streams.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -57,6 +62,8 @@ class Runner:
         Codecs of what is published.
     partitions
         How many each topic has, by name; those of the table where it is not said.
+    spans
+        Of OpenTelemetry, where they are wanted.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Runner:
         metrics: Metrics,
         wire: Wire,
         partitions: Mapping[str, int],
+        spans: Spans | None = None,
     ) -> None:
         self.agent = stepper.agent
         self.store = store
@@ -77,6 +85,8 @@ class Runner:
         self._tracker = tracker
         self._publish = publish
         self._metrics = metrics
+        self._wire = wire
+        self._spans = spans
         self._envelopes = {t: Envelope(t, self.agent.name, wire.codec(t)) for t in self.agent.publishes}
         self._step_seconds = metrics.step_seconds.labels(self.agent.name)
         self._record_age = metrics.record_age_seconds.labels(self.agent.name)
@@ -115,7 +125,9 @@ class Runner:
         batch = Chunk.join(begun)
         started = perf_counter()
         try:
-            await self._apply(batch)
+            trace = traces(batch.records)
+            with nullcontext() if self._spans is None else self._spans.over(self.agent.name, batch, trace):
+                await self._apply(batch, trace)
             for chunk in begun:
                 self._tracker.finish(chunk.span)
         except asyncio.CancelledError:
@@ -130,7 +142,7 @@ class Runner:
             for chunk in begun:
                 self._tracker.leave(chunk.span)
 
-    async def _apply(self, chunk: Chunk) -> None:
+    async def _apply(self, chunk: Chunk, traced: Sequence[Headers] | None) -> None:
         records = chunk.records
         work = self._stepper.decode(records, chunk.tp.partition)
         held = await self.store.at(chunk.tp.partition, chunk.span.first)
@@ -151,8 +163,9 @@ class Runner:
             result = self._stepper.step_each(held, work)
         held.next_offset = chunk.span.end
         rejected = work.rejected + [Rejection(int(work.row[r]), error) for r, error in result.rejected]
-        rejected += await self._publish_outputs(work, result)
-        await self._publish_broadcasts(work, result)
+        trace = None if traced is None else [traced[r] for r in work.row.tolist()]
+        rejected += await self._publish_outputs(work, result, trace)
+        await self._publish_broadcasts(work, result, trace)
         await self._publish_rejects(chunk, work.origin, rejected)
         self._record_age.observe(max(0.0, time() - records[0].timestamp / 1000))
         self._metrics.newest_ms[chunk.tp] = records[-1].timestamp
@@ -160,14 +173,14 @@ class Runner:
         self._redelivered.inc(work.redelivered)
         self._misrouted.inc(self._homes.strangers((r.key for r in records), chunk.tp.partition))
 
-    async def _publish_outputs(self, work: Work, result: Result) -> list[Rejection]:
+    async def _publish_outputs(self, work: Work, result: Result, trace: Sequence[Headers] | None) -> list[Rejection]:
         """Publish the outputs; what is too large for the broker becomes a reject of its input."""
         oversized: list[Rejection] = []
         limit = self._settings.output_max_bytes - _HEADER_OVERHEAD_BYTES
         for topic, output in result.outputs.items():
             if not len(output.row):
                 continue
-            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys)
+            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
             if max(map(len, values)) > limit:
                 large = [i for i, value in enumerate(values) if len(value) > limit]
                 for i in reversed(large):
@@ -176,14 +189,15 @@ class Runner:
                     del keys[i], values[i], headers[i]
             name = self._settings.name_of(topic)
             await self._publish(name, keys, values, headers)
+            log_decisions(topic, self._wire.codec(topic), keys, values, headers)
             self._metrics.events_out.labels(name).inc(len(values))
         return oversized
 
-    async def _publish_broadcasts(self, work: Work, result: Result) -> None:
+    async def _publish_broadcasts(self, work: Work, result: Result, trace: Sequence[Headers] | None) -> None:
         """Publish controls, each to every partition of its topic."""
         for one in result.broadcasts:
             name = self._settings.name_of(one.topic)
-            headers = control_headers(one, work.origins[one.row], self.agent.name)
+            headers = control_headers(one, work.origins[one.row], self.agent.name, trace[one.row] if trace else ())
             for partition in range(self._partitions_of(one.topic)):
                 await self._publish(name, [None], [None], [headers], partition=partition)
 

@@ -183,8 +183,8 @@ class Settings:
         _number(float, 5, 86_400, "s"),
     )  # fmt: skip
     log_level: str = _variable(
-        "DWCP_LOG_LEVEL", "warning", "least severe level that is logged",
-        _choice("critical", "error", "warning", "info"),
+        "DWCP_LOG_LEVEL", "warning", "least severe level that is logged; debug: info, and a line of JSON per decision",
+        _choice("critical", "error", "warning", "info", "debug"),
     )  # fmt: skip
     output_format: str = _variable(
         "DWCP_OUTPUT_FORMAT", "json", "format of outputs; avro is single-object framing; inputs may be any",
@@ -205,6 +205,18 @@ class Settings:
     model_key: str = _variable(
         "DWCP_MODEL_KEY", "", "key that announcements of models are signed with, and must be once it is set", _secret
     )
+    false_alarms_per_node_day: float = _variable(
+        "DWCP_FALSE_ALARMS_PER_NODE_DAY", "1", "how often normal operation of a node may open an alert",
+        _number(float, 0.01, 1000, "per node and day"),
+    )  # fmt: skip
+    false_alarms_per_link_day: float = _variable(
+        "DWCP_FALSE_ALARMS_PER_LINK_DAY", "0.2", "how often normal operation of a link may open an alert",
+        _number(float, 0.01, 1000, "per link and day"),
+    )  # fmt: skip
+    feedback_rate: float = _variable(
+        "DWCP_FEEDBACK_RATE", "0.1", "share by which an operator's word raises a threshold, or lowers by half of it",
+        _number(float, 0, 0.5, ""),
+    )  # fmt: skip
     kafka_security_protocol: str = _variable(
         "DWCP_KAFKA_SECURITY_PROTOCOL", "plaintext",
         "how brokers are reached: plaintext, ssl, sasl_plaintext or sasl_ssl",
@@ -238,6 +250,10 @@ class Settings:
     log_format: str = _variable(
         "DWCP_LOG_FORMAT", "text", "lines of text, or one JSON object each", _choice("text", "json")
     )
+    trace_exporter: str = _variable(
+        "DWCP_TRACE_EXPORTER", "none", "OpenTelemetry's exporter of a span per batch, e.g. otlp; OTEL_* say the rest",
+        _matching(re.compile(r"[a-z0-9_-]{1,64}"), "none, or the name of an installed exporter"),
+    )  # fmt: skip
     sidecar_data: str = _variable(
         "DWCP_SIDECAR_DATA", "data", "folder of the sidecar: data sets, trainings, and how far it got",
         _matching(re.compile(r"[^\r\n]+"), "a folder"),

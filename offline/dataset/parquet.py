@@ -105,7 +105,7 @@ def make_batch(records: Sequence[Any], origins: Sequence[str], schema: pa.Schema
             continue
         values = [row[one.name] for row in rows]
         if pa.types.is_map(one.type):
-            values = [list(value.items()) for value in values]
+            values = [None if value is None else list(value.items()) for value in values]
         arrays.append(pa.array(values, one.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 

@@ -10,6 +10,7 @@ import msgspec
 from offline.sidecar.keeper import Said
 from offline.sidecar.refresh import Refreshed
 from schemas import header
+from schemas.codec import codec_of
 from schemas.topic import (
     CAPACITY_ALERT,
     CAPACITY_FORECAST,
@@ -18,6 +19,7 @@ from schemas.topic import (
     EXPERIMENT_STATE,
     Topic,
 )
+from streams.decision import log_decisions
 from streams.model.registry import write_registry
 from streams.settings import Settings
 from streams.sink import KafkaSink
@@ -42,7 +44,7 @@ def publish_decisions(settings: Settings, said: Said) -> None:
 
 
 def publish_capacity(settings: Settings, found: Refreshed) -> None:
-    """Send a day's forecasts, plan and alerts.
+    """Send a day's forecasts, plans and alerts.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def publish_capacity(settings: Settings, found: Refreshed) -> None:
         When it cannot be delivered.
     """
     records: list[tuple[Topic, Any, str]] = [(CAPACITY_FORECAST, one, one.scope) for one in found.forecasts]
-    records += [(CAPACITY_PLAN, found.plan, found.plan.scope)]
+    records += [(CAPACITY_PLAN, one, one.scope) for one in found.plans]
     records += [(CAPACITY_ALERT, one, one.scope) for one in found.alerts]
     _send(settings, records)
 
@@ -59,7 +61,9 @@ def _send(settings: Settings, records: Sequence[tuple[Topic, Any, str]]) -> None
     if not records:
         return
     sink = KafkaSink(settings.bootstrap)
+    sent = []
     for topic, record, key in records:
+        assert topic.record is not None
         headers = [
             (header.CONTENT_TYPE, header.JSON),
             (header.CE_SPECVERSION, b"1.0"),
@@ -67,5 +71,9 @@ def _send(settings: Settings, records: Sequence[tuple[Topic, Any, str]]) -> None
             (header.CE_SOURCE, b"/dwcp-streams/sidecar"),
             (header.CE_TYPE, topic.name.encode()),
         ]
-        sink.send(settings.name_of(topic), [key.encode()], [msgspec.json.encode(record)], [record.timestamp], [headers])
+        body = msgspec.json.encode(record)
+        sink.send(settings.name_of(topic), [key.encode()], [body], [record.timestamp], [headers])
+        sent.append((topic, codec_of(topic.record), [key.encode()], [body], [headers]))
     sink.close()
+    for one in sent:
+        log_decisions(*one)

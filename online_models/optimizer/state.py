@@ -36,9 +36,9 @@ from online_models.optimizer.watch import (
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
 from online_models.slot import row_dtype
+from schemas import optimizer
 from schemas.batch import Batch, Control, Result
-from schemas.error import ValidationError
-from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, OptimizerRequest
+from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, SCOPE, OptimizerRequest
 from schemas.topic import OPTIMIZER_RECOMMENDATION, OPTIMIZER_REQUEST, OPTIMIZER_ROLLOUT, Topic
 
 MINUTE_MS: Final = 60_000
@@ -52,9 +52,6 @@ REST_MS: Final = 10 * MINUTE_MS
 
 MAX_TRIALS: Final = 24
 """Remembered for each system; the oldest is forgotten, but never the first."""
-
-SCOPE: Final = "fleet"
-"""What requests are for; each partition answers for its nodes as `fleet/<partition>`."""
 
 NODE: Final = row_dtype(*MINUTE, ("digest", "u8"))
 
@@ -324,21 +321,10 @@ def check_request(request: OptimizerRequest) -> NDArray[np.float64]:
     Raises
     ------
     ValidationError
-        When the scope or a parameter is not known, or a value lies outside its hard limits.
+        When it cannot be answered; see `schemas.optimizer.check_request`.
     """
-    if request.scope != SCOPE:
-        raise ValidationError("enum", f"scope={request.scope!r}: what is tuned together is {SCOPE!r}")
-    by_name = {p.name: k for k, p in enumerate(PARAMETERS)}
-    values = DEFAULT.copy()
-    for name, value in request.current.items():
-        at = by_name.get(name)  # type: ignore[call-overload]
-        if at is None:
-            raise ValidationError("enum", f"{name!r} is no parameter: there are {', '.join(by_name)}")
-        if not PARAMETERS[at].allows(value):
-            p = PARAMETERS[at]
-            raise ValidationError("range", f"{name}={value:g} must be {p.minimum:g}..{p.maximum:g}, each {p.spacing:g}")
-        values[at] = value
-    return values
+    optimizer.check_request(request)
+    return np.array([request.current.get(p.name, value) for p, value in zip(PARAMETERS, DEFAULT, strict=True)])
 
 
 def _combine(found: list[tuple[int, list[tuple[Topic, dict[str, Any]]]]]) -> Result:

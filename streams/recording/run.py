@@ -24,6 +24,7 @@ from streams.partition import murmur2_partition
 from streams.recording.format import Recorded
 from streams.settings import Settings
 from streams.stepper import Held, Stepper, Work
+from streams.trace import traces
 
 Answers = Mapping[Topic, Sequence[Recorded]]
 
@@ -103,13 +104,15 @@ class _Lane:
     def _apply(self, held: Held, partition: int, records: Sequence[Recorded]) -> None:
         work = self._stepper.admit(held, records, self._stepper.decode(records, partition))
         result = self._stepper.step(held, work)
+        traced = traces(records)
+        trace = None if traced is None else [traced[r] for r in work.row.tolist()]
         for topic, output in result.outputs.items():
-            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys)
+            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
             rows = work.row[output.row].tolist()
             for row, key, value, head in zip(rows, keys, values, headers, strict=True):
                 self._out.add(topic, records[row].timestamp_ms, key, value, head)
         for one in result.broadcasts:
-            head = control_headers(one, work.origins[one.row], self._agent.name)
+            head = control_headers(one, work.origins[one.row], self._agent.name, trace[one.row] if trace else ())
             at_ms = records[int(work.row[one.row])].timestamp_ms
             for each in range(one.topic.partitions):
                 self._out.add(one.topic, at_ms, None, None, head, each)

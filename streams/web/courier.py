@@ -7,13 +7,14 @@ input would be lost. What was posted is still with its sender, so here that is a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.error import InfraError
-from schemas.header import CONTENT_TYPE, JSON
+from schemas.header import CONTENT_TYPE, JSON, Header, Headers
 from streams.security import client_config
 from streams.settings import Settings
 
@@ -44,7 +45,7 @@ class Courier:
         self._producer: Producer | None = None
         self._waiting = 0
 
-    async def send(self, topic: str, key: bytes | None, value: bytes) -> Place:
+    async def send(self, topic: str, key: bytes | None, value: bytes, trace: Sequence[Header] = ()) -> Place:
         """Publish, and say where it is once the broker has it.
 
         Raises
@@ -56,7 +57,7 @@ class Courier:
             raise InfraError("too many posts wait for the broker: try again later")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._send, topic, key, value)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._send, topic, key, value, trace)
         finally:
             self._waiting -= 1
 
@@ -64,14 +65,13 @@ class Courier:
         """Send nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, topic: str, key: bytes | None, value: bytes) -> Place:
+    def _send(self, topic: str, key: bytes | None, value: bytes, trace: Sequence[Header]) -> Place:
         if self._producer is None:
             self._producer = Producer(client_config(self._settings) | _CONFIG)
         found: list[tuple[KafkaError | None, Message]] = []
+        headers: Headers = [*trace, (CONTENT_TYPE, JSON)]
         try:
-            self._producer.produce(
-                topic, value, key, headers=[(CONTENT_TYPE, JSON)], on_delivery=lambda e, m: found.append((e, m))
-            )
+            self._producer.produce(topic, value, key, headers=headers, on_delivery=lambda e, m: found.append((e, m)))
         except KafkaException as exc:
             raise InfraError(f"not published to {topic}: {exc.args[0].str()}") from exc
         self._producer.flush(_DELIVERY_S + 1)

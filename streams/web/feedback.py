@@ -17,6 +17,7 @@ from schemas.error import InfraError, RecordError
 from schemas.feedback import AnomalyFeedback, check_feedback
 from schemas.key import key_of
 from schemas.topic import SYSTEM_FEEDBACK
+from streams.trace import trace_of_request
 from streams.web.courier import Courier
 from streams.web.problem import problem
 
@@ -78,7 +79,7 @@ def add_feedback_page(app: Application, courier: Courier) -> None:
                 return self.json(problem_of(exc), status=HTTPStatus.BAD_REQUEST, content_type=_PROBLEM)
             topic = app.settings.name_of(SYSTEM_FEEDBACK)
             try:
-                place = await courier.send(topic, word.key, word.value)
+                place = await courier.send(topic, word.key, word.value, trace_of_request(request.headers))
             except InfraError as exc:
                 return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc))
             return self.json({"status": "accepted", **place._asdict()}, status=HTTPStatus.ACCEPTED)

@@ -69,6 +69,8 @@ class Live:
         try:
             while not self._closing.is_set():
                 self._reader.ask()
+                # A page that names no link keeps to one, but not before there is something to choose from.
+                link = link or (self._reader.view.fullest() if self._reader.there else "")
                 await answer.write(b"data: " + self._document(link) + b"\n\n")
                 await _wait(self._closing, _PERIOD_S)
         except ConnectionError:
@@ -92,7 +94,13 @@ class Live:
     def _document(self, link: str) -> bytes:
         view = self._reader.view.document(link)
         return orjson.dumps(
-            {"worker": self._worker(), "models": self._models(), "missing": self._reader.missing, **view}
+            {
+                "worker": self._worker(),
+                "models": self._models(),
+                "missing": self._reader.missing,
+                "caught_up": self._reader.there,
+                **view,
+            }
         )
 
     def _worker(self) -> dict[str, Any]:

@@ -9,7 +9,14 @@ import msgspec
 from aiohttp import web
 
 from schemas.feedback import AnomalyFeedback
-from schemas.optimizer import OptimizerRecommendation, OptimizerRequest, OptimizerRollout
+from schemas.optimizer import (
+    PARAMETERS,
+    SCOPE,
+    SYSTEMS,
+    OptimizerRecommendation,
+    OptimizerRequest,
+    OptimizerRollout,
+)
 from streams.web.feedback import PATH as FEEDBACK
 from streams.web.optimize import OPTIMIZE, RECOMMENDATIONS, STATUS
 from streams.web.problem import PROBLEM
@@ -36,6 +43,16 @@ _PLACE_SCHEMA: Final = {
         "offset": {"type": "integer"}, "request_id": {"type": "string"},
     },
 }  # fmt: skip
+_CURRENT_SCHEMA: Final = {
+    "type": "object",
+    "description": "parameters in force; those of at least one system, all of them: systems not named are not tuned",
+    "properties": {
+        p.name: {"type": "number", "minimum": p.minimum, "maximum": p.maximum, "description": p.allowed}
+        for p in PARAMETERS
+    },
+    "additionalProperties": False,
+    "anyOf": [{"required": list(names)} for names in SYSTEMS.values()],
+}
 
 
 def describe() -> dict[str, Any]:
@@ -47,6 +64,8 @@ def describe() -> dict[str, Any]:
     # Both are made up where they are missing.
     asked = schemas["OptimizerRequest"]
     asked["required"] = [name for name in asked["required"] if name not in ("request_id", "timestamp")]
+    asked["properties"]["scope"] = {"const": SCOPE}
+    asked["properties"]["current"] = _CURRENT_SCHEMA
     scope = {"name": "scope", "in": "query", "required": False, "schema": {"type": "string"}}
     return {
         "openapi": "3.1.0",

@@ -6,7 +6,6 @@ so they are what every subscriber gets.
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from http import HTTPStatus
@@ -15,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import web
 
+from schemas import optimizer
 from schemas.codec import codec_of
-from schemas.error import InfraError, RecordError, ValidationError
+from schemas.error import InfraError, RecordError
 from schemas.key import key_of
-from schemas.optimizer import PARAMETERS, OptimizerRequest, Parameter
+from schemas.optimizer import OptimizerRequest
 from schemas.topic import OPTIMIZER_RECOMMENDATION, OPTIMIZER_REQUEST, OPTIMIZER_ROLLOUT
+from streams.trace import trace_of_request
 from streams.web.problem import problem, refused
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ OPTIMIZE: Final = "/api/v3/ml/optimize"
 STATUS: Final = f"{OPTIMIZE}/status"
 RECOMMENDATIONS: Final = f"{OPTIMIZE}/recommendations"
 
-_BY_NAME: Final[dict[str, Parameter]] = {p.name: p for p in PARAMETERS}
-
 
 def check_request(body: bytes, now_ms: int) -> OptimizerRequest:
     """The request that a body is; its id and time are made up where they are missing.
@@ -40,7 +39,7 @@ def check_request(body: bytes, now_ms: int) -> OptimizerRequest:
     Raises
     ------
     RecordError
-        When it is none, or has a parameter that there is not or a value beyond its limits.
+        When it is none, or one that cannot be answered.
     """
     try:
         sent = msgspec.json.decode(body)
@@ -54,12 +53,7 @@ def check_request(body: bytes, now_ms: int) -> OptimizerRequest:
     for one in rejected:
         raise one.error
     request: OptimizerRequest = decoded[0]
-    for name, value in request.current.items():
-        known = _BY_NAME.get(name)
-        if known is None:
-            raise ValidationError("enum", f"no parameter {name!r}: they are {', '.join(_BY_NAME)}")
-        if not (math.isfinite(value) and known.minimum <= value <= known.maximum):
-            raise ValidationError("range", f"{name} is {value:g}; it is from {known.minimum:g} to {known.maximum:g}")
+    optimizer.check_request(request)
     return request
 
 
@@ -75,7 +69,8 @@ def add_optimize(app: Application, courier: Courier, reader: Reader | None) -> N
             return refused(exc)
         topic = app.settings.name_of(OPTIMIZER_REQUEST)
         try:
-            place = await courier.send(topic, key_of(wanted.scope), msgspec.json.encode(wanted))
+            trace = trace_of_request(request.headers)
+            place = await courier.send(topic, key_of(wanted.scope), msgspec.json.encode(wanted), trace)
         except InfraError as exc:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc))
         answer = {"status": "accepted", "request_id": wanted.request_id, **place._asdict()}

@@ -28,7 +28,7 @@ from streams.web.view import FREQUENT, RARE, Seen, View
 _BATCH: Final = 250
 _TURN_S: Final = 0.2
 _BEHIND_MAX: Final = 2000
-_HISTORY: Final = 100
+_HISTORY: Final = 200
 _TAIL_BASE: Final = -2000
 """librdkafka's: an offset of this less n is the n-th before the end."""
 
@@ -77,6 +77,11 @@ class Reader:
         deadline = monotonic() + _CATCH_UP_S
         while not self._there.is_set() and monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+    @property
+    def there(self) -> bool:
+        """Whether what was on the topics is in the view."""
+        return self._there.is_set()
 
     def stop(self) -> None:
         """Read nothing more."""

@@ -84,6 +84,32 @@ def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, second
 
 
 @bench.command()
+@click.option("--most", default=1_000_000, show_default=True, help="Links of the largest fleet; 1 M takes 8 GB.")
+@click.option("--records", default=60_000, show_default=True, help="Of each input, for every number of workers.")
+@click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@_as_json
+def scale(most: int, records: int, seed: int, as_json: bool) -> None:
+    """Cost by links, batches and workers, and a sizing model checked on a size that it did not see."""
+    from tests.bench import scale as scaled
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    sizes = [n for n in scaled.LINKS if n <= most]
+    *measured, unseen = scaled.links([*sizes, scaled.UNSEEN], say)
+    found = {
+        "links": measured,
+        "sizing": scaled.sizing(measured, unseen),
+        "batches": scaled.batches(scaled.BATCHES, say),
+        "workers": scaled.workers(scaled.WORKERS, records, seed, say),
+    }
+    if as_json:
+        _print(found)
+        return
+    click.echo(json.dumps(found["sizing"], indent=1))
+
+
+@bench.command()
 @click.option(
     "--peer",
     "names",

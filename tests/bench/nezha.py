@@ -2,7 +2,8 @@
 
 A pod is watched by its own metrics beside the latencies that its callers see. Half of a
 day's faults fall into its first 15 %, so there are two ways to train: on that first part, or
-(`clean`) on what follows the last fault, put before the rest.
+(`clean`) on what follows the last fault, put before the rest. A fault in a pod's first minutes, before the detector has
+any past, is counted as `early`; alarms that follow a fault of another pod, which calls this one or is called, apart.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from offline.backtest.anomaly import Watched, alarms_of, metrics_of, watch
 from offline.series import Series, read_series
-from online_models.anomaly.detector import ALARMS_PER_DAY
+from online_models.anomaly.detector import ALARMS_PER_DAY, SETTLED
 from online_models.anomaly.kind import kind_of
 from streams.recording.column import parse_time
 
@@ -42,12 +43,12 @@ class Fault(NamedTuple):
 
 
 class Pod(NamedTuple):
-    """A pod's series, the metrics in it, its faults, and the last fault of any pod."""
+    """A pod's series, the metrics in it, its faults, and when any pod had one."""
 
     series: Series
     metrics: tuple[str, ...]
     faults: list[Fault]
-    last_ms: int
+    any_ms: list[int]
 
 
 def pods_of(folder: Path) -> Iterator[Pod]:
@@ -55,7 +56,7 @@ def pods_of(folder: Path) -> Iterator[Pod]:
     for day in sorted((folder / "rca_data").iterdir()):
         hours = json.loads(next(day.glob("*fault_list.json")).read_text())
         listed = [fault for hour in hours.values() for fault in hour]
-        last_ms = max(parse_time(fault["inject_time"]) for fault in listed)
+        any_ms = [parse_time(fault["inject_time"]) for fault in listed]
         calls = read_series(day / "metric" / "source_50.csv", "time")
         for path in sorted((day / "metric").glob("*-*_metric.csv")):
             name = path.name.removesuffix("_metric.csv")
@@ -65,13 +66,13 @@ def pods_of(folder: Path) -> Iterator[Pod]:
                 if fault["inject_pod"] == name
             ]
             series = _with_callers(read_series(path, "Time"), calls, name.split("-")[0])
-            yield Pod(series, metrics_of(series, None), faults, last_ms)
+            yield Pod(series, metrics_of(series, None), faults, any_ms)
 
 
 def faults_of(pods: Sequence[Pod], clean: bool) -> dict[str, Any]:
-    """Injected, found and typed faults by kind, and alarms that follow no fault of their pod."""
-    counts = {kind: dict.fromkeys(("injected", "found", "typed"), 0) for kind in TYPES}
-    false_alarms, days = 0, 0.0
+    """Injected, early, found and typed faults by kind, and alarms that follow no fault of their pod."""
+    counts = {kind: dict.fromkeys(("injected", "early", "found", "typed"), 0) for kind in TYPES}
+    false_alarms, elsewhere, days = 0, 0, 0.0
     for pod in pods:
         shift = _DAY_MS if clean else 0
         series, fraction = _rotated(pod) if clean else (pod.series, 0.15)
@@ -81,15 +82,25 @@ def faults_of(pods: Sequence[Pod], clean: bool) -> dict[str, Any]:
             if fault.kind in counts:
                 found, kind = _found(watched, fault)
                 counts[fault.kind]["injected"] += 1
+                counts[fault.kind]["early"] += int(fault.time_ms < series.time_ms[SETTLED])
                 counts[fault.kind]["found"] += found
                 counts[fault.kind]["typed"] += found and kind == TYPES[fault.kind]
         begins = [parse_time(alarm.begin) for alarm in alarms_of(watched)]
-        false_alarms += sum(
-            not any(0 <= begin + shift - f.time_ms <= _AFTERMATH_MS for f in faults) for begin in begins
-        )
+        outside = [begin for begin in begins if not _follows(begin + shift, [fault.time_ms for fault in faults])]
+        false_alarms += len(outside)
+        elsewhere += sum(_follows(begin, pod.any_ms) for begin in outside)
         days += float(series.time_ms[-1] - series.time_ms[0]) / _DAY_MS
-    total = {name: sum(count[name] for count in counts.values()) for name in ("injected", "found", "typed")}
-    return {"all": total, **counts, "false_alarms_per_pod_day": round(false_alarms / days, 2)}
+    total = {name: sum(count[name] for count in counts.values()) for name in ("injected", "early", "found", "typed")}
+    return {
+        "all": total,
+        **counts,
+        "false_alarms_per_pod_day": round(false_alarms / days, 2),
+        "of_these_after_a_fault_of_another_pod": round(elsewhere / days, 2),
+    }
+
+
+def _follows(time_ms: int, faults_ms: Sequence[int]) -> bool:
+    return any(0 <= time_ms - at <= _AFTERMATH_MS for at in faults_ms)
 
 
 def _with_callers(series: Series, calls: Series, service: str) -> Series:
@@ -101,7 +112,7 @@ def _with_callers(series: Series, calls: Series, service: str) -> Series:
 def _rotated(pod: Pod) -> tuple[Series, float]:
     """What follows the last fault first, then the rest a day later."""
     series = pod.series
-    cut = int(np.searchsorted(series.time_ms, pod.last_ms + 2 * _AFTERMATH_MS))
+    cut = int(np.searchsorted(series.time_ms, max(pod.any_ms) + 2 * _AFTERMATH_MS))
     order = np.r_[cut : len(series), :cut]
     time_ms = np.concatenate((series.time_ms[cut:], series.time_ms[:cut] + _DAY_MS))
     columns = {name: column[order] for name, column in series.columns.items()}
@@ -116,4 +127,4 @@ def _found(watched: Watched, fault: Fault) -> tuple[bool, str]:
     if not len(alerted):
         return False, ""
     worst = alerted[np.argmax(watched.found.score[alerted])]
-    return True, kind_of(watched.metrics, watched.found.deviation[worst])
+    return True, kind_of(watched.metrics, watched.found.deviation[worst], watched.values[worst])

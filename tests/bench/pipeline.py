@@ -68,12 +68,12 @@ def run(
     with Kafka() as kafka, tempfile.TemporaryDirectory() as directory:
         for name in paths:
             say(f"{name}:")
-            found[name] = _Run(name, kafka.address, raw | keyed, File(directory), say).measure(records, seconds)
+            found[name] = Run(name, kafka.address, raw | keyed, File(directory), say).measure(records, seconds)
     found["lost"] = sum(found[name]["lost"] for name in paths)
     return found
 
 
-class _Run:
+class Run:
     """One path on topics of its own."""
 
     def __init__(
@@ -91,15 +91,38 @@ class _Run:
         self._directory = directory
         self._say = say
 
+    def rate(self, records: int, workers: int) -> dict[str, Any]:
+        """Events/s and processor time per event of so many workers together."""
+        backlog = self._next(records * len(self._path.answers))
+        started = [self._worker(k) for k in range(workers)]
+        try:
+            for worker in started:
+                worker.wait_ready(180)
+            send(self._settings.bootstrap, backlog)
+            rate, cpu_us = self._drain(started, len(backlog))
+            assert [worker.stop(60) for worker in started] == [0] * workers
+        finally:
+            for worker in started:
+                worker.kill()
+        return {
+            "workers": workers, "events_per_second": round(rate), "cpu_us_per_event": round(cpu_us, 2),
+            "lost": self._lost(),
+        }  # fmt: skip
+
+    def _worker(self, number: int = 0) -> Worker:
+        directory = self._directory / f"{self._settings.app_id}-{number}"
+        directory.mkdir()
+        return Worker(self._environment, directory, app="tests.bench.path")
+
     def measure(self, records: int, seconds: float) -> dict[str, Any]:
         backlog = self._next(records * len(self._path.answers))
         send(self._settings.bootstrap, backlog)
         started = time.time()
-        worker = Worker(self._environment, self._directory, app="tests.bench.path")
+        worker = self._worker()
         try:
             worker.wait_ready(120)
             ready_s = time.time() - started
-            rate, cpu_us = self._drain(worker, len(backlog))
+            rate, cpu_us = self._drain([worker], len(backlog))
             self._say(f"  {rate:,.0f} events/s, {cpu_us:.1f} us of processor time each")
             latency = {f"{load:.0%}": self._latency(worker, load, rate, seconds) for load in LOADS}
             memory = _memory(worker.process.pid)
@@ -121,14 +144,15 @@ class _Run:
         self._sent += len(some)
         return some
 
-    def _drain(self, worker: Worker, records: int) -> tuple[float, float]:
+    def _drain(self, workers: Sequence[Worker], records: int) -> tuple[float, float]:
         """Events per second between the first commit seen and the last, and processor time per event over the same."""
         first: tuple[float, int, float] | None = None
         deadline = time.monotonic() + TIMEOUT_S
         while True:
-            assert worker.process.poll() is None, worker.tail()
-            assert time.monotonic() < deadline, f"{worker.tail()}"
-            done, now, cpu = self._committed(), time.monotonic(), _cpu_s(worker.process.pid)
+            for worker in workers:
+                assert worker.process.poll() is None, worker.tail()
+            assert time.monotonic() < deadline, workers[0].tail()
+            done, now, cpu = self._committed(), time.monotonic(), sum(_cpu_s(w.process.pid) for w in workers)
             if done and first is None:
                 first = (now, done, cpu)
             if done >= records and first is not None:

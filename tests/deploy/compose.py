@@ -35,4 +35,4 @@ def ours() -> list[str]:
 
 def environment(name: str) -> dict[str, str]:
     """What a service sees of ours, an empty variable counting as none."""
-    return {k: v or "" for k, v in services()[name]["environment"].items()}
+    return {k: v or "" for k, v in services()[name].get("environment", {}).items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import fields
 
 from offline.dataset.command import dataset
 from schemas.error import ConfigError
@@ -15,6 +16,7 @@ from schemas.topic import DEAD_LETTER, KEYED, NETWORK_FORECAST, NETWORK_KEYED, O
 from streams.recording.file import RecordingFile, read_recording
 from streams.recording.format import Recorded
 from tests.replay import recording, replay
+from tests.streams.web.example import example
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -47,6 +49,18 @@ def test_every_topic_has_columns_with_units(topic: Topic) -> None:
         assert field.metadata[b"description"], field.name
         assert b"unit" in field.metadata, field.name
     assert found.field("timestamp").type == pa.timestamp("ms", "UTC")
+
+
+@pytest.mark.parametrize("topic", KEYED + OUTPUTS, ids=lambda t: t.kind)
+def test_a_record_may_leave_out_what_is_optional(topic: Topic) -> None:
+    from offline.dataset.parquet import make_batch
+
+    assert topic.record is not None
+    batch = make_batch([example(topic.record)], ["raw/0/1"], schema.arrow_schema(topic))
+    (row,) = batch.to_pylist()
+    for field in fields(topic.record):
+        if field.default is None:
+            assert row[field.name] is None, field.name
 
 
 def test_what_was_published_is_in_the_table(answers: Path, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from schemas.error import ConfigError
+from streams.cli import dwcp
 from streams.security import client_config, tls_context, web_tls_context
 from streams.settings import Settings
 
@@ -83,3 +85,21 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as raised:
             Settings.from_environment({misspelt: secret})
         assert secret not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_dwcp_config_shows_that_a_secret_is_set_and_never_which(
+    monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    secret = "me:s3cret-of-the-test"
+    given = {
+        "DWCP_KAFKA_SECURITY_PROTOCOL": "sasl_plaintext", "DWCP_KAFKA_SASL_USERNAME": "worker",
+        "DWCP_KAFKA_SASL_PASSWORD": secret, "DWCP_WEB_TOKEN": secret, "DWCP_MODEL_KEY": secret,
+        "DWCP_SCHEMA_REGISTRY_AUTH": secret,
+    }  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    shown = CliRunner().invoke(dwcp, ["config", *form])
+    assert shown.exit_code == 0, shown.output
+    assert secret not in shown.output
+    assert shown.output.count("*****") == 4
