@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from offline.backtest.grid import Grid, fit_horizon, match_targets
 from online_models.bandwidth.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
-from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, encode_network, write_features
+from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, encode_network, write_features
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, conclude, prepare, start_models
 from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
-from online_models.bandwidth.link import LINK, SCORE, meet_value, take_value
-from online_models.bandwidth.model import ask_forecaster
+from online_models.bandwidth.link import LINK, SCORE, meet_value, take_value, write_recent
+from online_models.bandwidth.model import Question, ask_forecaster
 from online_models.bandwidth.waiting import remember
 from online_models.served import Model
 from schemas.codec import codec_of
@@ -26,7 +26,7 @@ TRAINED: Final = "trained"
 UNBOUNDED: Final = np.tile([-np.inf, np.inf], (4, 1))
 _FIRST: Final = (PERSISTENCE, MOVING_AVERAGE, CLIMATOLOGY)
 _BARS: Final = (EXPERTS[PERSISTENCE], EXPERTS[MOVING_AVERAGE])
-_NOISE: Final = 1e-12
+_NOISE: Final = 1e-7
 
 
 class Quality(Struct, frozen=True):
@@ -132,11 +132,14 @@ def stream_link(
     samples = np.zeros((n, 4))
     samples[:, m] = grid.value
     period, feature, made = np.empty(n), np.empty((n, len(FEATURE_NAMES))), np.zeros(n, FORECAST)
+    recent = np.empty((n if trained is not None else 0, WINDOW, len(TARGETS)), np.float32)
     shown = np.maximum(samples, 0.0)  # features are of throughputs, which are never below 0
-    _take(links, grid.time_ms, samples, shown, np.zeros(len(COUNTERS)), _code(), horizon_ms, period, feature, made)
+    _take(
+        links, grid.time_ms, samples, shown, np.zeros(len(COUNTERS)), _code(), horizon_ms, period, feature, recent, made
+    )
     if trained is not None:
-        made["trained"] = ask_forecaster(trained, made, feature, horizon_ms)
-    work = np.empty((3, len(EXPERTS)))
+        made["trained"], made["asked"] = ask_forecaster(trained, made, Question(feature, recent, period), horizon_ms), 1
+    work = np.empty((5, len(EXPERTS)))
     _answer(links, models, grid.time_ms, samples, horizon_ms, bounds, period, np.zeros(n, SCORE), made, work)
     return made
 
@@ -159,6 +162,7 @@ def _take(
     horizon_ms: int,
     period: NDArray[Any],
     feature: NDArray[Any],
+    recent: NDArray[Any],
     made: NDArray[Any],
 ) -> None:
     """A worker's first pass."""
@@ -167,6 +171,8 @@ def _take(
         period[i] = link.period
         take_value(link, timestamp[i], samples[i], horizon_ms)
         write_features(link.window, link.count, timestamp[i], shown[i], counter, code, feature[i])
+        if i < len(recent):
+            write_recent(link, recent[i])
         prepare(link, link.count, horizon_ms, made[i])
 
 
@@ -187,7 +193,7 @@ def _answer(
     link, model = links[0], models[0]
     for i in range(len(timestamp)):
         meet_value(link, model, period[i], timestamp[i], samples[i], horizon_ms, score[i], work)
-        conclude(link, model, bounds, 1, made[i], work)
+        conclude(link, model, bounds, made[i], work)
         remember(link, made[i], horizon_ms)
 
 
@@ -243,7 +249,7 @@ def _quality(name: str, value: NDArray[Any], lower: NDArray[Any], upper: NDArray
 
 
 def _ratio(found: list[Quality], actual: NDArray[Any]) -> float | None:
-    """Published MAE over the bar's; a bar below rounding counts as never wrong."""
+    """Published MAE over the bar's; a bar below single precision counts as never wrong."""
     if not found:
         return None
     bar = min(one.mae for one in found if one.name in _BARS)

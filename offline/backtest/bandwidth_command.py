@@ -19,6 +19,9 @@ from online_models.onnx_model import OnnxModel
 from schemas.error import ConfigError, ModelError
 from schemas.network import TARGETS
 
+_LONGEST_MS: Final = 20 * 86_400_000
+"""A link keeps the lower half of the times of its forecasts, which comes again after 49 days."""
+
 _UNITS: Final = {"ms": 1, "s": 1000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -78,6 +81,10 @@ def bandwidth(
     With a trained model:       dwcp backtest bandwidth --csv link.csv --period 1min --model trained
     For a program:              dwcp backtest bandwidth --csv link.csv --json | jq '.columns[].ratio'
     """
+    if horizon > _LONGEST_MS:
+        raise ConfigError(
+            "--horizon", _length(horizon), f"at most {_length(_LONGEST_MS)}: try `dwcp backtest capacity`"
+        )
     targets = dict(_named(value) for value in values)
     series = read_series(path, time, list(targets), period)
     found = []

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from offline.training.bandwidth_trace import Trace
 from offline.training.split import Split, split_by_time
-from online_models.bandwidth.trained_input import COMPACT, ENHANCED, LEVEL_AT, SCALE_AT, Window, compact
+from online_models.bandwidth.trained_input import COMPACT, ENHANCED, LEVEL_AT, SCALE_AT, Window, compact_windows
 from schemas.error import ConfigError
+from schemas.network import TARGETS
 
 LEAST: Final = 100
 """Forecasts that each part needs."""
@@ -74,8 +75,8 @@ def make_input(trace: Trace, window: Window, row: Rows) -> NDArray[np.float32]:
         Its samples; rows begin where their link has that many.
     """
     samples = trace.feature[row[:, None] + np.arange(1 - window.samples, 1)]
-    if window.features == COMPACT.features:
-        samples = compact(samples)
+    if window is COMPACT:
+        samples = compact_windows(samples[..., : len(TARGETS)], trace.time_ms[row], trace.period_ms[row])
     return np.concatenate([trace.context[row], samples.reshape(len(row), -1)], axis=1)
 
 

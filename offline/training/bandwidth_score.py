@@ -20,7 +20,7 @@ PUBLISHED: Final = "published"
 
 SKILL_BARS: Final = ("persistence", "moving-average")
 WORSE: Final = 1.01
-_STILL: Final = 1e-12
+_STILL: Final = 1e-7
 P99_MS: Final = 10.0
 MEMORY_MB: Final = 100.0
 

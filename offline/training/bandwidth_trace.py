@@ -44,6 +44,8 @@ class Trace:
         What the online forecaster said, `[n, 4]`.
     bar
         What persistence, moving average and climatology said, `[n, 3, 4]`.
+    period_ms
+        The link's usual distance of samples, before each, `[n]`.
     target
         The link's sample one horizon later, `[n, 4]`; NaN where there is none within 30 s.
     """
@@ -56,6 +58,7 @@ class Trace:
     context: NDArray[np.float32]
     published: NDArray[np.float64]
     bar: NDArray[np.float64]
+    period_ms: NDArray[np.float64]
     target: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -79,14 +82,14 @@ def trace(samples: Samples, horizon_ms: int) -> Trace:
     code, kind = encode_network(columns), link_type_codes(columns)
     links, models = np.zeros(len(samples.names), LINK), np.zeros(len(LINK_TYPES), MODEL)
     start_models(models)
-    feature = np.empty((n, len(FEATURE_NAMES)))
+    feature, period = np.empty((n, len(FEATURE_NAMES))), np.empty(n)
     context, published, bar = [], [], []
     for first in range(0, n, _ROWS):
         rows = slice(first, min(first + _ROWS, n))
         made = np.zeros(rows.stop - first, FORECAST)
         _stream(
             links, models, samples.link[rows], kind[rows], time_ms[rows], value[rows], counter[rows], code[rows],
-            horizon_ms, BOUNDS, feature[rows], made,
+            horizon_ms, BOUNDS, feature[rows], period[rows], made,
         )  # fmt: skip
         context.append(make_context(made["expert"], made["scale"], time_ms[rows] + horizon_ms))
         published.append(made["predicted"])
@@ -95,7 +98,7 @@ def trace(samples: Samples, horizon_ms: int) -> Trace:
     link = samples.link[order]
     return Trace(
         time_ms[order], link, _ages(link), kind[order], feature[order].astype(np.float32),
-        np.concatenate(context)[order], np.concatenate(published)[order], np.concatenate(bar)[order],
+        np.concatenate(context)[order], np.concatenate(published)[order], np.concatenate(bar)[order], period[order],
         find_targets(link, time_ms[order], value[order], horizon_ms),
     )  # fmt: skip
 
@@ -141,12 +144,14 @@ def _stream(
     horizon_ms: int,
     bounds: NDArray[Any],
     feature: NDArray[Any],
+    period: NDArray[Any],
     made: NDArray[Any],
 ) -> None:
     score = np.zeros(1, SCORE)
-    work = np.empty((3, len(EXPERTS)))
+    work = np.empty((5, len(EXPERTS)))
     for i in range(len(slot)):
         link, model = links[slot[i]], models[kind[i]]
+        period[i] = link.period
         take_sample(link, model, timestamp[i], value[i], horizon_ms, score[0], work)
         write_features(link.window, link.count, timestamp[i], value[i], counter[i], code[i], feature[i])
         forecast(link, model, link.count, horizon_ms, bounds, made[i], work)

@@ -13,8 +13,8 @@ from numba import njit
 STREAMS: Final = (2, 256)
 BUFFER_BYTES: Final = (16_384, 1_048_576)
 CHUNK_BYTES: Final = (8_192, 131_072)
-START: Final = (16, 65_536, 65_536)
-"""Streams, buffer and chunk of a link before anything was applied."""
+START: Final = 16
+"""Streams of a link before anything was applied."""
 
 ACTIONS: Final = ("skip", "hold", "adjust", "apply", "preempt")
 REASONS: Final = (

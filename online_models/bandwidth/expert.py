@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from online_models.bandwidth.climate import (
     CLIMATE,
     PROFILE_REACH,
+    PROFILED,
     climate_places,
     climatology,
     learn_climate,
@@ -50,6 +51,8 @@ PERSISTENCE: Final = 0
 MOVING_AVERAGE: Final = 1
 QUICK: Final = 2
 LEVEL: Final = 3
+SMOOTH: Final = 4
+SLOW: Final = 5
 STEADY: Final = 6
 HOLT: Final = 7
 MEDIAN: Final = 8
@@ -61,10 +64,7 @@ PROFILE_PERSISTENCE: Final = 13
 OWN_REGRESSION: Final = 14
 SHARED_REGRESSION: Final = 15
 
-LEVELS: Final = 5
-"""Running means, from quick to steady."""
-
-REGRESSORS: Final = (PERSISTENCE, MOVING_AVERAGE, QUICK, 4, 5, STEADY, HOLT, CLIMATOLOGY, SEASONAL, PROFILE)
+REGRESSORS: Final = (PERSISTENCE, MOVING_AVERAGE, QUICK, SMOOTH, SLOW, STEADY, HOLT, CLIMATOLOGY, SEASONAL, PROFILE)
 """Experts whose differences to the level are the regressions' features."""
 
 FEATURES: Final = 1 + len(REGRESSORS)
@@ -74,24 +74,26 @@ CLIP: Final = 10.0
 """Differences beyond ten spreads teach no more than ten."""
 
 TRACK: Final = (
-    ("level", "f8", (LEVELS, 4)),
-    ("holt", "f8", (4,)),
+    ("level", "f8", (4,)),
+    ("apart", "f4", (6, 4)),
     ("trend", "f4", (4,)),
-    ("median", "f8", (4,)),
     ("spread", "f4", (4,)),
     ("wide", "f4", (4,)),
     ("period", "f4"),
     ("streak", "i1", (4,)),
     *CLIMATE,
-    ("window", "f8", (WINDOW, 4)),
+    ("window", "f4", (WINDOW, 4)),
 )
-"""Fields of a link's state that `observe` keeps."""
+"""Fields of a link's state that `observe` keeps. The level that all else is measured against is kept in
+full; `apart` has the differences to it of the other running means, of Holt's level and of the running median."""
 
-_MEMORY: Final = (1.0 / 3.0, 2.0 / 3.0, 2.0, 8.0, 32.0)
-"""Of the running means, in horizons."""
+_LEVEL: Final = 2.0 / 3.0
+_MEMORY: Final = (1.0 / 3.0, 2.0, 8.0, 32.0)
+"""Of the level, and of the other running means, in horizons."""
 
-_BASE: Final = 1
-"""The running mean that the regressions and jumps are measured against."""
+_STEADY_APART: Final = 3
+_HOLT_APART: Final = 4
+_MEDIAN_APART: Final = 5
 
 _HOLT: Final = 1.0
 _TREND: Final = 3.0
@@ -130,45 +132,50 @@ def observe(link: Any, count: int, elapsed_ms: float, x: NDArray[Any], timestamp
     calm = max(1.0 - math.exp(-elapsed / _SPREAD), 1.0 / (count + 1.0))
     broad = max(1.0 - math.exp(-elapsed / _WIDE), 1.0 / (count + 1.0))
     fair = 1.0 - math.exp(-elapsed / _MEDIAN)
+    follow = max(1.0 - math.exp(-elapsed / _LEVEL), 1.0 / (count + 1.0))
     if count > 0:
         link.period += max(0.05, 1.0 / count) * (min(elapsed_ms, 4.0 * horizon_ms) - link.period)
     before_ms = timestamp_ms - int(elapsed_ms)
-    unusual = np.zeros(4)
+    unusual, share = np.zeros(4), np.empty(len(_MEMORY))
+    for k in range(len(_MEMORY)):
+        share[k] = max(1.0 - math.exp(-elapsed / _MEMORY[k]), 1.0 / (count + 1.0))
     for m in range(4):
         value = x[m]
         link.window[count % WINDOW, m] = value
         if count == 0:
-            link.median[m] = value
-            link.holt[m] = value
+            link.level[m] = value
             continue
         if _has_jumped(link, value, m):
             _restart(link, count, m)
         if count >= WINDOW:  # before, a spread says little
-            away = (value - link.level[LEVELS - 1, m]) / scale_of(link, m)
+            away = (value - link.level[m] - link.apart[_STEADY_APART, m]) / scale_of(link, m)
             unusual[m] = min(max(away, -PROFILE_REACH), PROFILE_REACH)
-        away = abs(value - link.level[_BASE, m])
+        away = abs(value - link.level[m])
         link.spread[m] += calm * (away - link.spread[m])
         link.wide[m] += broad * (away - link.wide[m])
-        gap = value - link.median[m]
+        gap = value - link.level[m]
+        moved = follow * gap
         step = fair * 1.5 * link.spread[m]
-        link.median[m] += min(max(gap, -step), step)
-        before = link.holt[m]
+        median = link.apart[_MEDIAN_APART, m]
+        link.apart[_MEDIAN_APART, m] = median + min(max(gap - median, -step), step) - moved
+        before = link.apart[_HOLT_APART, m]
         ahead = before + link.trend[m] * elapsed
-        link.holt[m] = ahead + holt * (value - ahead)
-        link.trend[m] += steer * ((link.holt[m] - before) / elapsed - link.trend[m])
+        ahead += holt * (gap - ahead)
+        link.apart[_HOLT_APART, m] = ahead - moved
+        link.trend[m] += steer * ((ahead - before) / elapsed - link.trend[m])
+        for k in range(len(_MEMORY)):
+            apart = link.apart[k, m]
+            link.apart[k, m] = apart + share[k] * (gap - apart) - moved
+        link.level[m] += moved
     learn_profile(link, before_ms, timestamp_ms, unusual)
     learn_climate(link, before_ms, timestamp_ms, x)
-    for k in range(LEVELS):
-        share = max(1.0 - math.exp(-elapsed / _MEMORY[k]), 1.0 / (count + 1.0))
-        for m in range(4):
-            link.level[k, m] += share * (x[m] - link.level[k, m])
 
 
 @njit(cache=True)
 def _has_jumped(link: Any, value: float, m: int) -> bool:
     """Whether this sample is the third in a row far off the level on the same side."""
-    away = value - link.level[_BASE, m]
-    if abs(away) <= _JUMP * link.spread[m] + _SHARE * abs(link.level[_BASE, m]):
+    away = value - link.level[m]
+    if abs(away) <= _JUMP * link.spread[m] + _SHARE * abs(link.level[m]):
         link.streak[m] = 0
     elif away > 0.0:
         link.streak[m] = max(link.streak[m], 0) + 1
@@ -180,11 +187,8 @@ def _has_jumped(link: Any, value: float, m: int) -> bool:
 @njit(cache=True)
 def _restart(link: Any, count: int, m: int) -> None:
     """Take the mean of the samples since a jump for the new level: averages would creep there for hours."""
-    level = rolling_mean(link.window, count + 1, _STREAK, m)
-    for k in range(LEVELS):
-        link.level[k, m] = level
-    link.median[m] = level
-    link.holt[m] = level
+    link.level[m] = rolling_mean(link.window, count + 1, _STREAK, m)
+    link.apart[:, m] = 0.0
     link.trend[m] = 0.0
     link.streak[m] = 0
 
@@ -192,7 +196,7 @@ def _restart(link: Any, count: int, m: int) -> None:
 @njit(cache=True)
 def scale_of(link: Any, m: int) -> float:
     """Unit of a link's target: its mean distance from its level over the last day."""
-    return float(max(link.wide[m], _SHARE * abs(link.level[_BASE, m]) + _TINY))
+    return float(max(link.wide[m], _SHARE * abs(link.level[m]) + _TINY))
 
 
 @njit(cache=True)
@@ -200,7 +204,7 @@ def breadth_of(link: Any, count: int, m: int) -> float:
     """Unit of its intervals: halfway to its spread of the last hour, and a tenth of the level while new."""
     breadth = 0.5 * (link.wide[m] + link.spread[m])
     share = _SHARE if count >= WINDOW else 0.1
-    return float(max(breadth, share * abs(link.level[_BASE, m]) + _TINY))
+    return float(max(breadth, share * abs(link.level[m]) + _TINY))
 
 
 @njit(cache=True)
@@ -211,23 +215,28 @@ def write_experts(link: Any, count: int, target_ms: int, horizon_ms: int, out: N
     then, now = climate_places(link, target_ms, now_ms), climate_places(link, now_ms, now_ms)
     profile_then, profile_now = profile_places(link, target_ms, now_ms), profile_places(link, now_ms, now_ms)
     for m in range(4):
-        level = link.level[_BASE, m]
+        level = link.level[m]
         last = link.window[(count - 1) % WINDOW, m]
         out[PERSISTENCE, m] = last
         out[MOVING_AVERAGE, m] = rolling_mean(link.window, count, WINDOW, m)
-        for k in range(LEVELS):
-            out[QUICK + k, m] = link.level[k, m]
-        out[HOLT, m] = link.holt[m] + link.trend[m] * reach
-        out[MEDIAN, m] = link.median[m]
+        out[QUICK, m] = level + link.apart[0, m]
+        out[LEVEL, m] = level
+        for k in range(1, len(_MEMORY)):
+            out[LEVEL + k, m] = level + link.apart[k, m]
+        out[HOLT, m] = level + link.apart[_HOLT_APART, m] + link.trend[m] * reach
+        out[MEDIAN, m] = level + link.apart[_MEDIAN_APART, m]
         usual = climatology(link, then, m)
         usual_now = climatology(link, now, m)
         known = not (math.isnan(usual) or math.isnan(usual_now))
         out[CLIMATOLOGY, m] = usual if known else level
         out[SEASONAL, m] = level + usual - usual_now if known else level
         out[SEASONAL_PERSISTENCE, m] = last + usual - usual_now if known else last
-        change = scale_of(link, m) * (profile_at(link, profile_then, m) - profile_at(link, profile_now, m))
-        out[PROFILE, m] = level if math.isnan(change) else level + change
-        out[PROFILE_PERSISTENCE, m] = last if math.isnan(change) else last + change
+        change = 0.0
+        if m < PROFILED:
+            change = scale_of(link, m) * (profile_at(link, profile_then, m) - profile_at(link, profile_now, m))
+            change = 0.0 if math.isnan(change) else change
+        out[PROFILE, m] = level + change
+        out[PROFILE_PERSISTENCE, m] = last + change
 
 
 @njit(cache=True)

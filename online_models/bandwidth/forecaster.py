@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from online_models.bandwidth.aggregation import learn_regret, weigh
+from online_models.bandwidth.aggregation import learn_regrets, learn_short, weigh, weigh_short
 from online_models.bandwidth.expert import (
     CLIP,
     EXPERTS,
@@ -33,8 +33,27 @@ from online_models.bandwidth.expert import (
     write_regressors,
 )
 from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
-from online_models.bandwidth.short_float import AWAY_FROM_ZERO, TOWARDS_ZERO, rounded
-from online_models.bandwidth.waiting import LESSONS, NEVER, STEP, VOTED, WAITING, forget_trained, said_of, side_of
+from online_models.bandwidth.short_float import (
+    AWAY_FROM_ZERO,
+    NEAREST,
+    TOWARDS_ZERO,
+    lengthen,
+    rounded,
+    shorten,
+    turn_of,
+)
+from online_models.bandwidth.trial import TRIAL, judge_trial
+from online_models.bandwidth.waiting import (
+    LESSONS,
+    NEVER,
+    STEP,
+    WAITING,
+    close,
+    forget_trained,
+    recall,
+    said_of,
+    side_of,
+)
 from online_models.recursive import (
     PRIOR_VARIANCE,
     learn_along,
@@ -69,6 +88,18 @@ _TRAINED: Final = 3
 _JOIN: Final = 0.1
 """Share of the largest squared regret that a trained model begins with: one lucky lesson says little."""
 
+_STILL: Final = 1e-5
+_NOTHING: Final = 1e-20
+"""A target whose scale is below this share of its level does not move: trials are not judged on it."""
+
+_WEIGHT: Final = 1.0 / 4096.0
+_HEAVIEST: Final = 32_766.0
+"""Unit of a link's own regression's weights, and the greatest in it."""
+
+_FINE: Final = 1.0 / 16_384.0
+_GREATEST: Final = 3.9
+"""Unit in which relative errors are kept, and the greatest: one such among the last twenty is no confidence at all."""
+
 _LOSS: Final = TARGETS.index("packet_loss")
 
 BOUNDS: Final = np.array([[0.0, np.inf], [0.0, np.inf], [0.0, 1.0], [0.0, np.inf]])
@@ -78,31 +109,34 @@ VOTE: Final = (
     *WAITING,
     ("scored", "i4"),
     ("taught", "i4"),
-    ("weight", "f4", (4, FEATURES)),
-    ("regret", "f4", (_N, 4)),
-    ("square", "f4", (_N, 4)),
-    ("guard_regret", "f4", (_GUARDS, 4)),
-    ("guard_square", "f4", (_GUARDS, 4)),
+    ("weight", "i2", (4, FEATURES)),
+    ("regret", "u2", (4, _N)),
+    ("square", "u2", (4, _N)),
+    ("guard_regret", "u2", (4, _GUARDS)),
+    ("guard_square", "u2", (4, _GUARDS)),
     ("epoch", "i4"),
     ("radius", "f4", (4,)),
     ("lean", "f4", (4,)),
-    ("relative_error", "f4", (RECENT,)),
+    ("relative_error", "u2", (RECENT,)),
 )
 """Fields of a link's state kept here, in single precision: they are most of a link's memory."""
 
 MODEL: Final = row_dtype(
     ("weight", "f8", (4, FEATURES)),
     ("covariance", "f8", (4, packed_size(FEATURES))),
-    ("regret", "f8", (_N, 4)),
-    ("square", "f8", (_N, 4)),
-    ("guard_regret", "f8", (_GUARDS, 4)),
-    ("guard_square", "f8", (_GUARDS, 4)),
+    ("regret", "f8", (4, _N)),
+    ("square", "f8", (4, _N)),
+    ("guard_regret", "f8", (4, _GUARDS)),
+    ("guard_square", "f8", (4, _GUARDS)),
     ("radius", "f8", (4,)),
     ("lean", "f8", (4,)),
     ("scored", "i8"),
     ("taught", "i8"),
+    ("epoch", "i8"),
+    *TRIAL,
 )
-"""What the links of one type share; regrets in units of each link's scale."""
+"""What the links of one type share; regrets in units of each link's scale. `epoch` says which trained model the last
+guard is."""
 
 FORECAST: Final = np.dtype(
     [
@@ -111,17 +145,22 @@ FORECAST: Final = np.dtype(
         ("breadth", "f8", (4,)),
         ("vote", "f8", (4,)),
         ("trained", "f8", (4,)),
+        ("shadow", "f8", (4,)),
         ("predicted", "f8", (4,)),
         ("lower", "f8", (4,)),
         ("upper", "f8", (4,)),
         ("made_at", "i8"),
+        ("epoch", "i8"),
+        ("asked", "u1"),
         ("trained_by", "u1"),
+        ("shadow_by", "u1"),
         ("applied", "?"),
     ],
     align=True,
 )
 """One forecast, as made; `vote` is the experts' own, before it was weighed against the guards, `trained` what a
-trained model said, NaN where none was asked.
+trained model said, NaN where none answered: number `asked`, which serves since `epoch`; `trained_by` is that number
+where it had a part in the forecast. `shadow_by` is the shadow's, 0 where it did not answer.
 
 Regressions work in units of `scale`, intervals in units of `breadth`.
 """
@@ -142,12 +181,14 @@ def _bounded(value: float, bounds: NDArray[Any], m: int) -> float:
 
 
 @njit(cache=True)
-def _mix(own: float, mine: NDArray[Any], theirs: NDArray[Any], value: NDArray[Any], otherwise: float) -> float:
-    """Mean of values `[k]` by a link's weights and, for the rest of its share, its type's."""
+def _mix(own: float, mine: NDArray[Any], theirs: NDArray[Any], value: NDArray[Any], n: int, otherwise: float) -> float:
+    """Mean of the first `n` values by a link's weights and, for the rest of its share, its type's."""
+    if own < 0.0:
+        return otherwise
     total = 0.0
-    for k in range(value.shape[0]):
+    for k in range(n):
         total += (own * mine[k] + (1.0 - own) * theirs[k]) * value[k]
-    return total if own >= 0.0 else otherwise
+    return total
 
 
 @njit(cache=True)
@@ -167,19 +208,19 @@ def _vote(link: Any, model: Any, made: Any, m: int, work: NDArray[Any]) -> bool:
     expert = made.expert
     last, average = expert[PERSISTENCE, m], expert[MOVING_AVERAGE, m]
     unproven = last if m == _LOSS else 0.5 * (last + average)  # loss, mostly 0, persists
-    own = _share(link, weigh(link.regret, link.square, m, mine[:_N]), weigh(model.regret, model.square, m, theirs[:_N]))
+    some = weigh_short(link.regret[m], link.square[m], mine)
+    own = _share(link, some, weigh(model.regret[m], model.square[m], theirs))
     for k in range(_N):
         value[k] = expert[k, m]
-    vote = _mix(own, mine[:_N], theirs[:_N], value[:_N], unproven)
+    vote = _mix(own, mine, theirs, value, _N, unproven)
     n = _TRAINED if math.isnan(made.trained[m]) else _GUARDS
-    own = _share(
-        link,
-        weigh(link.guard_regret[:n], link.guard_square[:n], m, mine[:n]),
-        weigh(model.guard_regret[:n], model.guard_square[:n], m, theirs[:n]),
-    )
+    some = weigh_short(link.guard_regret[m, :n], link.guard_square[m, :n], mine)
+    theirs[_TRAINED] = 0.0
+    known = n if link.epoch == model.epoch else _TRAINED
+    own = _share(link, some, weigh(model.guard_regret[m, :known], model.guard_square[m, :known], theirs))
     value[0], value[1], value[2], value[3] = vote, last, average, made.trained[m]
     made.vote[m] = vote
-    made.predicted[m] = _mix(own, mine[:n], theirs[:n], value[:n], vote)
+    made.predicted[m] = _mix(own, mine, theirs, value, n, vote)
     return bool(n == _GUARDS and own >= 0.0 and own * mine[_TRAINED] + (1.0 - own) * theirs[_TRAINED] > 0.0)
 
 
@@ -207,7 +248,7 @@ def prepare(link: Any, count: int, horizon_ms: int, out: Any) -> None:
 
 
 @njit(cache=True)
-def conclude(link: Any, model: Any, bounds: NDArray[Any], by: int, out: Any, work: NDArray[Any]) -> None:
+def conclude(link: Any, model: Any, bounds: NDArray[Any], out: Any, work: NDArray[Any]) -> None:
     """Make a prepared forecast of what feedback has taught so far.
 
     Parameters
@@ -216,12 +257,10 @@ def conclude(link: Any, model: Any, bounds: NDArray[Any], by: int, out: Any, wor
         The link's record and its type's.
     bounds
         Least and greatest value of each target, `[4, 2]`.
-    by
-        Which trained model said what is in `trained`, from 1.
     out
         The prepared `FORECAST`.
     work
-        Work space `[3, 16]`.
+        Work space `[5, 16]`.
     """
     expert = out.expert
     x = work[0, :FEATURES]
@@ -230,14 +269,14 @@ def conclude(link: Any, model: Any, bounds: NDArray[Any], by: int, out: Any, wor
         scale = out.scale[m]
         level = expert[LEVEL, m]
         for k in range(_N):
-            work[2, k] = (expert[k, m] - level) / scale
-        write_regressors(work[2], x)
+            work[4, k] = (expert[k, m] - level) / scale
+        write_regressors(work[4], x)
         shared = min(max(predict_linear(model.weight[m], x), -CLIP), CLIP)
-        mine = min(max(predict_linear(link.weight[m], x), -CLIP), CLIP) if link.taught > 0 else shared
+        mine = min(max(_WEIGHT * predict_linear(link.weight[m], x), -CLIP), CLIP) if link.taught > 0 else shared
         expert[SHARED_REGRESSION, m] = _bounded(level + scale * shared, bounds, m)
         expert[OWN_REGRESSION, m] = _bounded(level + scale * mine, bounds, m)
         if _vote(link, model, out, m, work):
-            out.trained_by = by
+            out.trained_by = out.asked
         last = expert[PERSISTENCE, m]
         value = _bounded(last + rounded(out.predicted[m] - last, TOWARDS_ZERO), bounds, m)
         breadth = out.breadth[m]
@@ -253,18 +292,14 @@ def forecast(
 ) -> None:
     """Forecast a link from its present state without a trained model: `prepare` and `conclude`."""
     prepare(link, count, horizon_ms, out)
-    conclude(link, model, bounds, 0, out, work)
+    conclude(link, model, bounds, out, work)
 
 
-@njit(cache=True)
-def renew_trained(record: Any) -> None:
-    """Begin anew with what is known of a trained model, in a link's record or its type's: another one serves now."""
-    for m in range(4):
-        record.guard_regret[_TRAINED, m] = 0.0
-        largest = 0.0
-        for k in range(_TRAINED):
-            largest = max(largest, record.guard_square[k, m])
-        record.guard_square[_TRAINED, m] = _JOIN * largest
+def renew_trained(models: NDArray[Any], epoch: int) -> None:
+    """Begin anew with what the links of each type know of a trained model: another one serves now."""
+    models["epoch"] = epoch
+    models["guard_regret"][..., _TRAINED] = 0.0
+    models["guard_square"][..., _TRAINED] = _JOIN * models["guard_square"][..., :_TRAINED].max(axis=-1)
 
 
 @njit(cache=True)
@@ -272,7 +307,10 @@ def catch_up(link: Any, epoch: int) -> None:
     """Forget what a link knows of the trained model that served in an earlier epoch."""
     if link.epoch != epoch:
         link.epoch = epoch
-        renew_trained(link)
+        for m in range(4):
+            link.guard_regret[m, _TRAINED] = 0
+            largest = lengthen(link.guard_square[m, :_TRAINED].max())  # they are in the order of their bits
+            link.guard_square[m, _TRAINED] = shorten(_JOIN * largest, NEAREST)
         forget_trained(link)
 
 
@@ -285,10 +323,11 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[A
     Mean relative error of bandwidth and latency; against an actual 0 it is 1 or, when
     0 was predicted, 0.
     """
-    link.waiting[at] = False
+    close(link, at)
     relative = 0.0
     for k in range(LESSONS):
-        if k < link.lessons and link.lesson_at[k] == link.made_at[at]:
+        if link.lesson_of[k] == at + 1:
+            link.lesson_of[k] = 0
             _learn_lesson(link, model, k, at, actual, work)
     for m in range(4):
         error = abs(said_of(link, at, m) - actual[m])
@@ -300,7 +339,7 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[A
         track(model.radius, model.lean, m, side < 0, side > 0, model.scored, _TYPE_PACE)
         if m < 2 and error > 0.0:
             relative += 0.5 * (min(error / actual[m], 1e6) if actual[m] > 0.0 else 1.0)
-    link.relative_error[link.scored % RECENT] = relative
+    link.relative_error[link.scored % RECENT] = round(min(relative, _GREATEST) / _FINE)
     link.scored += 1
     model.scored += 1
     return float(relative)
@@ -312,39 +351,38 @@ def _learn_lesson(link: Any, model: Any, k: int, at: int, actual: NDArray[Any], 
 
     All in the link's spreads against its level, as the lesson was kept.
     """
-    lesson, value = link.lesson[k], work[2]
-    x, gain = work[0, :FEATURES], work[1, :FEATURES]
+    x, gain, weight = work[0, :FEATURES], work[1, :FEATURES], work[2, :FEATURES]
+    value, less = work[3], work[4]
     ratio = (_PRIOR + min(model.taught, _TYPE_MEMORY)) / (_PRIOR + min(link.taught, _MEMORY))
     for m in range(4):
-        level, scale = float(link.lesson_level[k, m]), float(link.lesson_scale[k, m])
+        vote, level, scale = recall(link, k, at, m, value)
         truth = (float(np.float32(actual[m])) - level) / scale
-        for e in range(_N):
-            value[e] = STEP * lesson[e, m]
-        vote = value[VOTED]
-        value[VOTED] = 0.0
         error = abs(vote - truth)
         for e in range(_N):
-            less = _clip(error - abs(value[e] - truth))
-            learn_regret(link.regret, link.square, e, m, less, _EXPERT_DISCOUNT)
-            learn_regret(model.regret, model.square, e, m, less, _TYPE_DISCOUNT)
+            less[e] = _clip(error - abs(value[e] - truth))
+        learn_short(link.regret[m], link.square[m], less, _EXPERT_DISCOUNT, link.taught)
+        learn_regrets(model.regret[m], model.square[m], less, _TYPE_DISCOUNT)
         error = abs((said_of(link, at, m) - level) / scale - truth)
-        for e in range(_GUARDS):
-            if e == _TRAINED and link.lesson_trained[k, m] == NEVER:
-                continue
-            bar = vote
-            if e == _TRAINED:
-                bar = STEP * link.lesson_trained[k, m]
-            elif e > 0:
-                bar = ((link.last[at, m] if e == 1 else link.average[at, m]) - level) / scale
-            less = _clip(error - abs(bar - truth))
-            learn_regret(link.guard_regret, link.guard_square, e, m, less, _GUARD_DISCOUNT)
-            learn_regret(model.guard_regret, model.guard_square, e, m, less, _TYPE_DISCOUNT)
-        if link.taught == 0:
-            link.weight[m] = model.weight[m]
+        trained = link.lesson_trained[k, m]
+        n = _TRAINED if trained == NEVER else _GUARDS
+        known = n if link.epoch == model.epoch else _TRAINED
+        if scale > _STILL * abs(level) + _NOTHING:
+            judge_trial(link, model, k, m, truth, error, abs(value[PERSISTENCE] - truth))
+        less[0] = _clip(error - abs(vote - truth))
+        less[1] = _clip(error - abs(value[PERSISTENCE] - truth))
+        less[2] = _clip(error - abs(value[MOVING_AVERAGE] - truth))
+        less[_TRAINED] = _clip(error - abs(STEP * trained - truth))
+        learn_short(link.guard_regret[m, :n], link.guard_square[m, :n], less[:n], _GUARD_DISCOUNT, link.taught)
+        learn_regrets(model.guard_regret[m, :known], model.guard_square[m, :known], less[:known], _TYPE_DISCOUNT)
         write_regressors(value, x)
-        residual = _clip(truth) - predict_linear(link.weight[m], x)
+        for j in range(FEATURES):
+            weight[j] = model.weight[m, j] if link.taught == 0 else _WEIGHT * link.weight[m, j]
+        residual = _clip(truth) - predict_linear(weight, x)
         spread = learn_linear(model.weight[m], model.covariance[m], x, _clip(truth), _TYPE_FORGETTING, gain)
-        learn_along(link.weight[m], gain, spread, ratio, residual)
+        learn_along(weight, gain, spread, ratio, residual)
+        for j in range(FEATURES):
+            chance = turn_of(link.taught, 4 * j + m) / 65_536.0
+            link.weight[m, j] = math.floor(min(max(weight[j] / _WEIGHT, -_HEAVIEST), _HEAVIEST) + chance)
     link.taught += 1
     model.taught += 1
 
@@ -362,7 +400,7 @@ def confidence(link: Any) -> float:
     size = min(link.scored, RECENT)
     total = 0.0
     for k in range(size):
-        total += link.relative_error[k]
+        total += _FINE * link.relative_error[k]
     return float(min(max(1.0 - total / size / 0.2, 0.0), 1.0))
 
 

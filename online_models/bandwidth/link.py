@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 from online_models.arrival import FRESH, LATE, arrival
 from online_models.bandwidth.amst import ADJUST, START, decide, transport
 from online_models.bandwidth.expert import EXPERTS, PERSISTENCE, TRACK, observe
-from online_models.bandwidth.feature import write_features
+from online_models.bandwidth.feature import WINDOW, write_features
 from online_models.bandwidth.forecaster import VOTE, catch_up, conclude, confidence, prepare, settle
-from online_models.bandwidth.waiting import due, remember, said_of, side_of
+from online_models.bandwidth.waiting import asked_of, average_of, due, made_at, remember, said_of, side_of, was_applied
 from online_models.slot import row_dtype
 from schemas.network import HORIZON_MS
 
-LINK: Final = row_dtype(
-    *TRACK, *VOTE, ("clock", "i8"), ("count", "i4"), ("streams", "i2"), ("buffer_bytes", "i4"), ("chunk_bytes", "i4")
-)
+LINK: Final = row_dtype(*TRACK, *VOTE, ("clock", "i8"), ("count", "i4"), ("streams", "i2"))
 """One link's state."""
 
 SCORE: Final = np.dtype(
@@ -73,9 +71,13 @@ def take_in(
     clock: NDArray[Any],
     period: NDArray[Any],
     feature: NDArray[Any],
+    recent: NDArray[Any],
     made: NDArray[Any],
 ) -> None:
-    """First pass: each row's kind of arrival, link clock, period before it, features, and prepared forecast."""
+    """First pass: each row's kind of arrival, link clock, period before it, features, and prepared forecast.
+
+    `recent` is `[n, 10, 4]` where a model asks the last samples, oldest first, else `[0, 10, 4]`.
+    """
     for i in range(len(slot)):
         link = links[slot[i]]
         clock[i] = link.clock
@@ -85,11 +87,22 @@ def take_in(
             continue
         if kind[i] == FRESH:
             if link.count == 0:
-                link.streams, link.buffer_bytes, link.chunk_bytes = START
+                link.streams = START
             take_value(link, timestamp[i], target[i], HORIZON_MS)
             clock[i] = timestamp[i]
         write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
+        if i < len(recent):
+            write_recent(link, recent[i])
         prepare(link, link.count, HORIZON_MS, made[i])
+
+
+@njit(cache=True)
+def write_recent(link: Any, out: NDArray[Any]) -> None:
+    """Write a link's last samples, oldest first, `[10, 4]`; NaN where it has not had so many."""
+    for k in range(WINDOW):
+        back = WINDOW - k
+        for m in range(4):
+            out[k, m] = link.window[(link.count - back) % WINDOW, m] if back <= link.count else np.nan
 
 
 @njit(cache=True)
@@ -101,8 +114,6 @@ def answer(
     target: NDArray[Any],
     kind_of_link: NDArray[Any],
     bounds: NDArray[Any],
-    epoch: int,
-    by: int,
     kind: NDArray[Any],
     period: NDArray[Any],
     made: NDArray[Any],
@@ -110,20 +121,18 @@ def answer(
     amst: NDArray[Any],
     score: NDArray[Any],
 ) -> None:
-    """Second pass: scores, forecasts, confidence and transport parameters `[n, 6]`.
-
-    `epoch` counts the trained models that served; `by` is the present one's number in what is remembered.
-    """
-    work = np.empty((3, len(EXPERTS)))
+    """Second pass: scores, forecasts, confidence and transport parameters `[n, 6]`."""
+    work = np.empty((5, len(EXPERTS)))
     for i in range(len(slot)):
         if kind[i] == LATE:
             continue
         link = links[slot[i]]
         model = models[kind_of_link[i]]
-        catch_up(link, epoch)
+        if made[i].asked:
+            catch_up(link, made[i].epoch)
         if kind[i] == FRESH:
             meet_value(link, model, period[i], timestamp[i], target[i], HORIZON_MS, score[i], work)
-        conclude(link, model, bounds, by, made[i], work)
+        conclude(link, model, bounds, made[i], work)
         certain[i] = confidence(link)
         _transport(link, made[i], certain[i], kind[i] == FRESH, amst[i])
         if kind[i] == FRESH:
@@ -168,7 +177,7 @@ def take_sample(
     score
         A `SCORE` record to fill.
     work
-        Work space `[3, 16]`.
+        Work space `[5, 16]`.
     """
     meet_value(link, model, link.period, timestamp_ms, actual, horizon_ms, score, work)
     take_value(link, timestamp_ms, actual, horizon_ms)
@@ -201,14 +210,14 @@ def meet_value(
     if at < 0:
         return
     score.scored = True
-    score.made_at = link.made_at[at]
-    score.trained_by = link.trained_by[at]
+    score.made_at = made_at(link, at, timestamp_ms)
+    score.trained_by = asked_of(link, at)
     predicted = said_of(link, at, 0)
-    score.effectiveness = actual[0] / predicted if link.applied[at] and predicted > 0.0 else math.nan
+    score.effectiveness = actual[0] / predicted if was_applied(link, at) and predicted > 0.0 else math.nan
     for m in range(4):
         score.error[m] = abs(said_of(link, at, m) - actual[m])
         score.persistence_error[m] = abs(link.last[at, m] - actual[m])
-        score.moving_average_error[m] = abs(link.average[at, m] - actual[m])
+        score.moving_average_error[m] = abs(average_of(link, at, m) - actual[m])
         score.covered[m] = side_of(link, at, m, actual[m]) == 0
     score.relative_error = settle(link, model, at, actual, work)
 
@@ -223,4 +232,4 @@ def _transport(link: Any, made: Any, certain: float, fresh: bool, out: NDArray[A
     out[0], out[1], out[2], out[3], out[4], out[5] = streams, buffer, chunk, pacing, window, action
     made.applied = fresh and action >= ADJUST
     if made.applied:
-        link.streams, link.buffer_bytes, link.chunk_bytes = streams, buffer, chunk
+        link.streams = streams

@@ -17,7 +17,7 @@ from online_models.bandwidth.feature import (
 )
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models, total_confidence
 from online_models.bandwidth.link import LINK, SCORE, TOTAL, add_scores, answer, take_in
-from online_models.bandwidth.model import ForecastModel
+from online_models.bandwidth.model import ForecastModel, Question
 from online_models.bandwidth.record import (
     MODEL_NUMBER,
     MODEL_VERSION,
@@ -41,7 +41,7 @@ DRIFT_BLOCK: Final = 16
 class NetworkState(PartitionState):
     """One partition's links.
 
-    Announced models named `bandwidth` are asked beside the experts, once per batch.
+    Announced models named `bandwidth` are asked beside the experts, each once per batch.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ class NetworkState(PartitionState):
             monitor.rebuild()
 
     def control(self, control: Control) -> Result:
-        """Take announcements in; what is known of a trained model goes when another one serves."""
+        """Take announcements and stages of experiments in; what is known of a model goes when another has its role."""
+        self._trained.control(control)
         with self._trained.changing():
             return super().control(control)
 
@@ -94,14 +95,15 @@ class NetworkState(PartitionState):
         target = np.column_stack([columns[name] for name in TARGETS])
         counter = np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64)
         rows, late = self._table.rows, self._lateness_ms
+        recent = np.empty((n if self._trained.asks_recent else 0, WINDOW, len(TARGETS)), np.float32)
         take_in(
-            rows, slot, timestamp, target, counter, encode_network(columns), late, kind, clock, period, feature, made
-        )
-        self._trained.ask(made, feature, kind != LATE)
-        answer(
-            rows, self._models, slot, timestamp, target, kind_of_link, BOUNDS, *self._trained.serving,
-            kind, period, made, certain, amst, score,
+            rows, slot, timestamp, target, counter, encode_network(columns), late,
+            kind, clock, period, feature, recent, made,
         )  # fmt: skip
+        self._trained.ask(made, Question(feature, recent, period), batch.key, kind != LATE)
+        answer(
+            rows, self._models, slot, timestamp, target, kind_of_link, BOUNDS, kind, period, made, certain, amst, score
+        )
         self._seen += np.bincount(kind, minlength=4)
         self._trained.tell(made)
         add_scores(self._total, score)

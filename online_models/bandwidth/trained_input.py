@@ -4,11 +4,13 @@ One row is `[context | window]`, float32. The context is what the worker has at 
 when it forecasts: the value of every expert but the regressions, the link's scale, and
 the calendar of the target time. The window is the link's last samples, oldest first:
 ten of the 6 compact features, thirty of the 34 enhanced ones, or the newest alone. A
-row says nothing of other rows, so one call answers a batch.
+row says nothing of other rows, so one call answers a batch. The values of the ten are in every link's state; thirty
+times 34 would nearly double it, so workers do not serve what asks them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -58,6 +60,11 @@ COMPACT: Final = Window(10, COMPACT_NAMES)
 ENHANCED: Final = Window(30, FEATURE_NAMES)
 
 
+def window_of(feature_names: Sequence[str]) -> Window:
+    """Which samples a model of these features is asked with."""
+    return COMPACT if len(feature_names) == len(COMPACT.input_names) else NEWEST
+
+
 def make_context(
     expert: NDArray[np.float64], scale: NDArray[np.float64], target_ms: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -81,6 +88,22 @@ def make_context(
     return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
 
-def compact(feature: NDArray[Any]) -> NDArray[np.float32]:
-    """The 6 compact features of enhanced ones `[..., 34]`, `[..., 6]`."""
-    return np.asarray(feature[..., :6] / np.array(COMPACT_UNITS), np.float32)
+def compact_windows(recent: NDArray[Any], time_ms: NDArray[np.int64], period_ms: NDArray[Any]) -> NDArray[np.float32]:
+    """Compact windows, `[n, 10, 6]`.
+
+    A link keeps its last values, not their times: hour and day are of where its usual period puts them.
+
+    Parameters
+    ----------
+    recent
+        The four targets of the last ten samples, oldest first, `[n, 10, 4]`.
+    time_ms
+        Times of the newest, `[n]`.
+    period_ms
+        The links' usual distances of samples, before the newest, `[n]`.
+    """
+    age = np.arange(COMPACT.samples - 1, -1, -1)
+    at = time_ms[:, None] - (np.asarray(period_ms, np.float64)[:, None] * age).astype(np.int64)
+    hour, day = at // 3_600_000 % 24, (at // 86_400_000 + 3) % 7
+    whole = np.concatenate([recent, hour[..., None], day[..., None]], axis=2, dtype=np.float64)
+    return np.asarray(whole / np.array(COMPACT_UNITS), np.float32)

@@ -85,7 +85,7 @@ def test_skill_does_not_depend_on_the_unit(kind: str, factor: float) -> None:
     one = backtest_column(kind, grid)
     other = backtest_column(kind, replace(grid, value=factor * grid.value))
     assert one.ratio is not None
-    assert other.ratio == pytest.approx(one.ratio, rel=3e-3)  # what waits is rounded to eight significant bits
+    assert other.ratio == pytest.approx(one.ratio, rel=5e-3)  # what waits is rounded to eight significant bits
     assert quality(other, "published").coverage == pytest.approx(quality(one, "published").coverage, abs=0.01)
 
 
@@ -120,7 +120,7 @@ def test_a_constant_is_forecast_exactly(value: float) -> None:
     grid = Grid(np.arange(500) * 300_000, np.full(500, value), 300_000, 0)
     result = backtest_column("constant", grid)
     published = quality(result, "published")
-    assert published.mae == pytest.approx(0.0, abs=1e-12 * abs(value))
+    assert published.mae == pytest.approx(0.0, abs=2.0**-24 * abs(value))
     assert published.coverage == 1.0
     assert published.r2 is None
     assert result.ratio is None
@@ -157,7 +157,7 @@ def test_history_before_1970_is_forecast_alike(kind: str) -> None:
     earlier = backtest_column(kind, replace(grid, time_ms=grid.time_ms - weeks))
     assert earlier.test_from_ms < 0
     one, other = (quality(found, "published") for found in (earlier, backtest_column(kind, grid)))
-    assert one.mae == pytest.approx(other.mae, rel=5e-3)  # the profile rounds by turns that depend on the time
+    assert one.mae == pytest.approx(other.mae, rel=0.08)  # climate and profile round by turns that depend on the time
     assert one.coverage == pytest.approx(other.coverage, abs=0.01)
 
 
@@ -173,7 +173,7 @@ def test_a_target_has_its_bounds_and_a_bare_column_none() -> None:
 def test_experts_are_in_the_documented_places() -> None:
     grid = make_kind("noise", MINUTE_MS, 40)
     made = stream_link(grid, 0, HORIZON_MS, BOUNDS)
-    assert made["expert"][-1, PERSISTENCE, 0] == grid.value[-1]
+    assert made["expert"][-1, PERSISTENCE, 0] == np.float32(grid.value[-1])
     assert made["expert"][-1, MOVING_AVERAGE, 0] == pytest.approx(grid.value[-10:].mean())
 
 

@@ -113,3 +113,8 @@ def test_a_part_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -
 def test_help_lists_every_part_without_importing_one() -> None:
     text = CliRunner().invoke(backtest, ["--help"]).stdout
     assert all(name in text for name in command.PARTS)
+
+
+def test_a_horizon_of_a_month_is_for_capacity(path: Path) -> None:
+    with pytest.raises(ConfigError, match="dwcp backtest capacity"):
+        run("--csv", path, "--horizon", "30d")

@@ -11,6 +11,7 @@ from offline.training.bandwidth_graph import Scaler, expert_graph, input_graph, 
 from offline.training.bandwidth_input import make_input, split_rows
 from offline.training.bandwidth_model import fit_scaler
 from offline.training.bandwidth_trace import BARS
+from online_models.bandwidth.climate import PROFILED
 from online_models.bandwidth.forecaster import BOUNDS
 from online_models.bandwidth.trained_input import COMPACT, ENHANCED, LEVEL_AT, NEWEST, SCALE_AT, Window
 from online_models.onnx_model import open_session, run_session
@@ -105,8 +106,8 @@ def test_scaled_inputs_have_mean_0_and_spread_1_in_training() -> None:
     still = z.std(axis=0) < 1e-3
     np.testing.assert_allclose(z.std(axis=0)[~still], 1.0, atol=0.1)
     names = np.array(COMPACT.input_names)[still].tolist()
-    # The level less itself, and weekends of a week's beginning, are all that never moves.
-    expected = {*(f"level_{t}" for t in TARGETS), "target_weekend"}
+    # The level less itself, also where a target has no profile, and weekends of a week's beginning never move.
+    expected = {*(f"level_{t}" for t in TARGETS), *(f"profile_{t}" for t in TARGETS[PROFILED:]), "target_weekend"}
     assert {name.partition("@")[0] for name in names} <= expected
 
 

@@ -27,8 +27,8 @@ from tests.offline.training.link_samples import make_records, small_trace, table
 C = len(CONTEXT_NAMES)
 
 
-def _slow_compact(r: NetworkSample) -> list[float]:
-    at = datetime.fromtimestamp(r.timestamp / 1000, UTC)
+def _slow_compact(r: NetworkSample, at_ms: int) -> list[float]:
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
     return [
         r.throughput_mbps / 1000, r.rtt_ms / 100, r.packet_loss, r.jitter_ms / 50, at.hour / 24, at.weekday() / 7,
     ]  # fmt: skip
@@ -45,7 +45,14 @@ def test_compact_windows_equal_a_slow_reference() -> None:
         past = by_link.setdefault(r.node_id, [])
         past.append(r)
         if len(past) >= 10:
-            expected.append([value for one in past[-10:] for value in _slow_compact(one)])
+            period = float(found.period_ms[row[len(expected)]])
+            expected.append(
+                [
+                    value
+                    for age, one in zip(range(9, -1, -1), past[-10:], strict=True)
+                    for value in _slow_compact(one, r.timestamp - int(period * age))
+                ]
+            )
     np.testing.assert_allclose(x[:, C:], expected, rtol=1e-6)
 
 

@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offline.training.bandwidth_input import make_input, split_rows
+from offline.training.bandwidth_model import fit_model
+from offline.training.bandwidth_trace import trace
 from offline.training.course import Course
+from online_models.bandwidth.state import NetworkState
 from online_models.bandwidth.trained_input import COMPACT, ENHANCED, Window
-from online_models.onnx_model import open_session, run_session
+from online_models.onnx_model import OnnxModel, open_session, run_session
 from schemas.error import ConfigError
+from schemas.network import HORIZON_MS
+from tests.offline.training.link_samples import make_records, table_of
+from tests.online_models.forecaster_model import Shelf, announce, seal_graph
+from tests.online_models.stream import samples_of
 
 torch = pytest.importorskip("torch", reason="networks are trained with PyTorch: the train extra is not installed")
 lstm = pytest.importorskip("offline.training.lstm")
@@ -110,3 +118,35 @@ def test_tensorboard_gets_the_losses(tmp_path: Path) -> None:
     data = (*_data(COMPACT, 100), *_data(COMPACT, 100, 1))
     lstm_fit.fit_network("lstm", COMPACT, *data, Course(epochs=1, board=tmp_path / "board"), lambda line: None)
     assert list((tmp_path / "board").iterdir())
+
+
+class Recorded:
+    """A model that keeps what it was asked."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        self.manifest, self._model, self.asked = model.manifest, model, []
+
+    def predict(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        self.asked.append(x)
+        return self._model.predict(x)
+
+
+def test_a_trained_lstm_serves_in_a_worker_on_rows_as_it_was_trained_on() -> None:
+    records = sorted(make_records(400, 3), key=lambda record: record.timestamp)
+    seen = trace(table_of(records), HORIZON_MS)
+    training, validation, _ = split_rows(seen, HORIZON_MS, 600)
+    fitted = fit_model("lstm", seen, training, validation, Course(epochs=1), lambda line: None)
+    shelf, state = Shelf(), NetworkState()
+    announce(state, shelf, seal_graph(fitted.content, "lstm-1", COMPACT))
+    (sha256,) = shelf
+    shelf[sha256] = recorded = Recorded(shelf[sha256])  # type: ignore[assignment]
+    state.step(samples_of(records))
+    row = np.flatnonzero(seen.age >= COMPACT.samples - 1)
+    row = row[np.lexsort((seen.link[row], seen.time_ms[row]))]
+    expected = make_input(seen, COMPACT, row)
+    asked = np.concatenate(recorded.asked)
+    asked = asked[np.concatenate(([True], (np.diff(asked, axis=0) != 0.0).any(axis=1)))]  # rows that fill up a question
+    np.testing.assert_allclose(asked, expected, rtol=1e-6, atol=1e-12)
+    gauges = state.gauges()
+    assert gauges["forecast_model_asked"][0] == len(records)
+    assert gauges["forecast_model_failed"][0] == 3 * (COMPACT.samples - 1)

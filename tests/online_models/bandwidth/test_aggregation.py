@@ -5,18 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from online_models.bandwidth.aggregation import learn_regret, weigh
+from online_models.bandwidth.aggregation import learn_regrets, learn_short, weigh, weigh_short
 
 
 def weights_after(gains: np.ndarray, discount: float = 1.0 - 1.0 / 400.0) -> tuple[np.ndarray, float]:
     """Weights of `[experts]` after `gains` `[steps, experts]`, and whether there are any."""
     experts = gains.shape[1]
-    regret, square, out = np.zeros((experts, 1)), np.zeros((experts, 1)), np.zeros(experts)
+    regret, square, out = np.zeros(experts), np.zeros(experts), np.zeros(experts)
     for step in gains:
-        for k in range(experts):
-            learn_regret(regret, square, k, 0, float(step[k]), discount)
-    found = weigh(regret, square, 0, out)
-    return out, found
+        learn_regrets(regret, square, step, discount)
+    return out, weigh(regret, square, out)
+
+
+def short_weights_after(gains: np.ndarray, discount: float = 1.0 - 1.0 / 400.0) -> tuple[np.ndarray, float]:
+    """The same of sums in 16 bits."""
+    experts = gains.shape[1]
+    regret, square, out = np.zeros(experts, np.uint16), np.zeros(experts, np.uint16), np.zeros(experts)
+    for turn, step in enumerate(gains):
+        learn_short(regret, square, step, discount, turn)
+    return out, weigh_short(regret, square, out)
 
 
 def test_without_regret_there_are_no_weights() -> None:
@@ -49,3 +56,22 @@ def test_old_regrets_are_forgotten() -> None:
     turned = np.concatenate([np.tile([1.0, -1.0], (400, 1)), np.tile([-1.0, 1.0], (900, 1))])
     found, _ = weights_after(turned, 1.0 - 1.0 / 200.0)
     assert found.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_in_sixteen_bits_weigh_nearly_the_same(seed: int, unit: float) -> None:
+    rng = np.random.default_rng(seed)
+    gains = unit * rng.normal(rng.uniform(-0.2, 0.3, 16), 1.0, (2000, 16))
+    short, some = short_weights_after(gains)
+    assert some == 1.0
+    np.testing.assert_allclose(short, weights_after(gains)[0], atol=0.02)
+
+
+def test_sums_in_sixteen_bits_follow_steps_below_their_last_digit() -> None:
+    gains = np.column_stack([np.full(4000, 0.1), np.full(4000, 0.2)])
+    regret, square = np.zeros(2, np.uint16), np.zeros(2, np.uint16)
+    for turn, step in enumerate(gains):
+        learn_short(regret, square, step, 1.0 - 1.0 / 400.0, turn)
+    expected = 400.0 * (1.0 - (1.0 - 1.0 / 400.0) ** 4000) * gains[0]
+    np.testing.assert_allclose((regret.astype(np.uint32) << 16).view(np.float32), expected, rtol=0.03)

@@ -17,7 +17,8 @@ def level_after(values: list[float]) -> tuple[float, float]:
     links = np.zeros(1, row_dtype(*TRACK))
     for k, value in enumerate(values):
         observe(links[0], k, MINUTE_MS if k else 0, np.array([value, 10.0, 0.0, 1.0]), k * MINUTE_MS, HORIZON_MS)
-    return float(links[0]["level"][1, 0]), float(links[0]["level"][3, 0])
+    level = float(links[0]["level"][0])
+    return level, level + float(links[0]["apart"][2, 0])
 
 
 def steady(n: int) -> list[float]:

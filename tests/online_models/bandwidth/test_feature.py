@@ -50,7 +50,11 @@ def test_features_equal_the_reference(seed: int, links: int) -> None:
         history = past.setdefault(record.node_id, [])
         expected.append(_reference(history, record))
         history.append(record)
-    np.testing.assert_allclose(_features(records), expected, rtol=1e-12, atol=1e-12)
+    found = _features(records)
+    past_free = [*range(13), *range(len(FEATURE_NAMES) - 6, len(FEATURE_NAMES))]
+    np.testing.assert_allclose(found[:, past_free], np.array(expected)[:, past_free], rtol=1e-12)
+    largest = 2.0**-23 * np.abs(np.array(expected)[:, :3]).max()  # a link's past is kept in single precision
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=largest)
 
 
 def test_a_repeated_sample_has_the_features_of_the_first() -> None:

@@ -10,7 +10,7 @@ import pytest
 from online_models.bandwidth.artifact import load_forecaster
 from online_models.bandwidth.record import MODEL_VERSION
 from online_models.bandwidth.state import NetworkState
-from online_models.bandwidth.trained_input import COMPACT
+from online_models.bandwidth.trained_input import ENHANCED
 from schemas.batch import Batch, Result
 from schemas.error import FeatureMismatch, ModelRejected
 from schemas.topic import NETWORK_FORECAST, NETWORK_SCORE
@@ -149,13 +149,13 @@ def test_a_model_cannot_leave_a_targets_bounds() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"window": COMPACT}, FeatureMismatch, "newest sample"),
+        ({"window": ENHANCED}, FeatureMismatch, "targets of ten"),
         ({"horizon_ms": 1_800_000}, ModelRejected, "1800000 ms ahead, asked are 900000"),
         ({"output": "score"}, ModelRejected, "no output 'forecast'"),
     ],
 )
 def test_models_that_a_worker_cannot_ask_are_refused(options: dict[str, Any], error: Any, says: str) -> None:
-    content = sealed(weights(options.get("window", COMPACT)) if "window" in options else weights(), **options)
+    content = sealed(weights(options.get("window", ENHANCED)) if "window" in options else weights(), **options)
     with pytest.raises(error, match=says):
         load_forecaster(content)
 

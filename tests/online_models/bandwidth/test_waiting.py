@@ -48,3 +48,15 @@ def test_a_forecast_whose_sample_never_comes_is_not_scored_by_a_later_one() -> N
     before = [START_MS + k * MINUTE_MS for k in range(10)]
     after = [START_MS + (k + 120) * MINUTE_MS for k in range(30)]
     assert all(made >= after[0] for made, _ in scores_of(before + after))
+
+
+@pytest.mark.parametrize("days", [20, 40, 49.71026961805556, 60])
+def test_a_silence_of_weeks_scores_nothing_of_before(days: float) -> None:
+    """Only the lower half of a forecast's time is kept, which comes again after 49.7 days."""
+    again = START_MS + int(days * 86_400_000)
+    times = [START_MS + k * MINUTE_MS for k in range(17)] + [again + k * MINUTE_MS for k in range(20)]
+    state = NetworkState(idle_ms=400 * 86_400_000)
+    result = state.step(samples_of([sample(at, rate=100.0) for at in times]))
+    made = result.outputs[NETWORK_SCORE].columns["prediction_time"]
+    assert all(at < START_MS + 2 * MINUTE_MS or at >= again for at in made.tolist())
+    assert sum(at >= again for at in made.tolist()) >= 5
