@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from online_models.drift.watch import SelectorInputWatch
+from online_models.drift.watch import SelectorAnswerWatch, SelectorInputWatch
 from online_models.onnx_model import OnnxModel
 from online_models.parts import PartsOf
 from online_models.selector.state import CompressionState
@@ -15,7 +15,7 @@ from streams.agent import declare
 agent = declare(
     "compression",
     source=COMPRESSION_KEYED,
-    state=PartsOf(selector=CompressionState, inputs=SelectorInputWatch),
+    state=PartsOf(selector=CompressionState, inputs=SelectorInputWatch, answers=SelectorAnswerWatch),
     publishes=(COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT),
     keeps=COMPRESSION_STATE,
     models={"selector": partial(OnnxModel, features=FEATURES)},

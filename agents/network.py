@@ -5,7 +5,7 @@ from __future__ import annotations
 from online_models.anomaly.link_watch import LinkWatch
 from online_models.bandwidth.artifact import load_forecaster
 from online_models.bandwidth.state import NetworkState
-from online_models.drift.watch import ForecasterInputWatch
+from online_models.drift.watch import ForecasterAnswerWatch, ForecasterInputWatch
 from online_models.parts import PartsOf
 from schemas.topic import (
     DRIFT_ALERT,
@@ -22,8 +22,9 @@ from streams.agent import declare
 agent = declare(
     "network",
     source=NETWORK_KEYED,
-    state=PartsOf(links=NetworkState, inputs=ForecasterInputWatch, watch=LinkWatch),
+    state=PartsOf(links=NetworkState, inputs=ForecasterInputWatch, watch=LinkWatch, answers=ForecasterAnswerWatch),
     publishes=(NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, SYSTEM_ANOMALY, SYSTEM_THRESHOLD, DRIFT_ALERT),
     keeps=NETWORK_STATE,
     models={"bandwidth": load_forecaster},
+    settings=("false_alarms_per_link_day", "feedback_rate"),
 )

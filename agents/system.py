@@ -6,6 +6,7 @@ from functools import partial
 from importlib import resources
 
 from online_models.anomaly.state import SystemState
+from online_models.anomaly.trained import INPUTS as DEVIATIONS
 from online_models.collector.rollup import RollupState
 from online_models.onnx_model import OnnxModel
 from online_models.optimizer.prior import Prior
@@ -50,5 +51,9 @@ agent = declare(
         DRIFT_ALERT,
     ),
     keeps=SYSTEM_STATE,
-    models={"performance": partial(OnnxModel, features=INPUT_NAMES)},
+    models={
+        "anomaly": partial(OnnxModel, features=DEVIATIONS),
+        "performance": partial(OnnxModel, features=INPUT_NAMES),
+    },
+    settings=("false_alarms_per_node_day", "feedback_rate"),
 )

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Final, Protocol
+from inspect import signature
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from online_models.drift.watch import AnswerWatch
 from online_models.partition import PartitionState, Undo
 from online_models.served import Shelf
 from online_models.slot import Key
@@ -50,8 +52,11 @@ class Parts:
         return sum(part.row_bytes for part in self.parts.values())
 
     def step(self, batch: Batch) -> Result:
-        """Every part's step over the batch."""
-        return Result.merge([part.step(batch) for part in self.parts.values()])
+        """Every part's step over the batch; one that watches answers looks at those of the parts before it."""
+        results: list[Result] = []
+        for part in self.parts.values():
+            results.append(part.follow(batch, results) if isinstance(part, AnswerWatch) else part.step(batch))
+        return Result.merge(results)
 
     def control(self, control: Control) -> Result:
         """Hand a control to every part."""
@@ -122,7 +127,7 @@ class Parts:
 class State(Protocol):
     """A part's class."""
 
-    def __call__(self) -> PartitionState:
+    def __call__(self, *args: Any, **options: Any) -> PartitionState:
         """The state of a partition that has seen nothing."""
         ...
 
@@ -143,9 +148,18 @@ class PartsOf:
     def __init__(self, **parts: State) -> None:
         self._parts = parts
 
-    def __call__(self) -> Parts:
-        """States of a partition that has seen nothing."""
-        return Parts({name: part() for name, part in self._parts.items()})
+    def __call__(self, **options: Any) -> Parts:
+        """States of a partition that has seen nothing; each part is given the options that its class takes.
+
+        Raises
+        ------
+        TypeError
+            When no part takes one of them.
+        """
+        taken = {name: options.keys() & signature(part).parameters.keys() for name, part in self._parts.items()}
+        if strange := sorted(options.keys() - set().union(*taken.values())):
+            raise TypeError(f"none of the parts {', '.join(self._parts)} takes {', '.join(strange)}")
+        return Parts({name: part(**{key: options[key] for key in taken[name]}) for name, part in self._parts.items()})
 
     def warm(self) -> None:
         """Compile every part's kernels."""

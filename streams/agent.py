@@ -88,7 +88,7 @@ def is_kept(state: State) -> TypeGuard[KeptState]:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What an agent reads, the step it applies, what it publishes, where its state is kept, which models it asks."""
+    """What an agent reads, applies and publishes, where its state is kept, which models and settings that wants."""
 
     name: str
     source: Topic
@@ -96,6 +96,7 @@ class Agent:
     publishes: tuple[Topic, ...]
     keeps: Topic | None = None
     models: Mapping[str, Load] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
 
     def warm(self) -> None:
         """Compile what the step needs, where the state knows how."""
@@ -112,6 +113,7 @@ def declare(
     publishes: tuple[Topic, ...],
     keeps: Topic | None = None,
     models: Mapping[str, Load] | None = None,
+    settings: tuple[str, ...] = (),
 ) -> Agent:
     """An agent: one guarded loop with one state per partition of its source.
 
@@ -130,6 +132,8 @@ def declare(
         afresh with every assignment.
     models
         Trained models that its state asks, by name, and what makes one of an artifact's bytes.
+    settings
+        Settings that its state takes, under the same names.
 
     Raises
     ------
@@ -140,7 +144,29 @@ def declare(
         raise TypeError(f"agent {name!r} cannot read {source.name}: it has no record type")
     if keeps is not None and not is_kept(state()):
         raise TypeError(f"agent {name!r} cannot keep its state: it has no capture and load")
-    return Agent(name, source, state, publishes, keeps, models or {})
+    return Agent(name, source, state, publishes, keeps, models or {}, settings)
+
+
+def with_settings(agent: Agent, settings: Any) -> Agent:
+    """An agent whose states have the settings that it declares; any other agent as it is."""
+    if not agent.settings:
+        return agent
+    return replace(agent, state=_Given(agent.state, {name: getattr(settings, name) for name in agent.settings}))
+
+
+class _Given:
+    """Makes states with options; compiles as before."""
+
+    def __init__(self, state: Callable[..., State], options: Mapping[str, Any]) -> None:
+        self._state, self._options = state, options
+
+    def __call__(self) -> State:
+        return self._state(**self._options)
+
+    def warm(self) -> None:
+        warm = getattr(self._state, "warm", None)
+        if warm is not None:
+            warm()
 
 
 def with_units(agent: Agent, units: Mapping[str, str]) -> Agent:

@@ -129,7 +129,7 @@ def alarms_of(watched: Watched) -> list[Alarm]:
                 begin=watched.series.text[begin],
                 end=watched.series.text[end - 1],
                 score=round(float(found.score[begin:end].max()), 6),
-                type=kind_of(watched.metrics, found.deviation[at]),
+                type=kind_of(watched.metrics, found.deviation[at], watched.values[at]),
                 metric=watched.metrics[metric],
                 value=float(watched.values[at, metric]),
                 deviation=round(float(found.deviation[at, metric]), 3),

@@ -70,14 +70,16 @@ class Report(msgspec.Struct, frozen=True):
 @click.option("--alarms-per-day", type=click.FloatRange(0, 1000, min_open=True),
               help=f"Budget of false alarms per day. Default: {ALARMS_PER_DAY} a series, "
                    f"{FALSE_ALARMS_PER_NODE_DAY} a node, {FALSE_ALARMS_PER_LINK_DAY} a link.")  # fmt: skip
+@click.option("--forest", type=click.Path(dir_okay=False, path_type=Path),
+              help="With a recording of nodes: model.onnx of `dwcp train anomaly`, asked as in a worker.")  # fmt: skip
 @click.option("--links", is_flag=True, help="Of the recording, watch the links instead of the nodes.")
 @click.option("--scores", type=click.Path(dir_okay=False, path_type=Path),
               help="Write timestamp,value,anomaly_score,is_alert of every row.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, with every alert.")
 def anomaly(
     path: Path | None, recording: Path | None, truth: Path | None, time: str | None, values: tuple[str, ...],
-    label: str | None, train_fraction: float, alarms_per_day: float | None, links: bool, scores: Path | None,
-    as_json: bool,
+    label: str | None, train_fraction: float, alarms_per_day: float | None, forest: Path | None, links: bool,
+    scores: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Find anomalies in a CSV file or a recording, in one pass, as the stream would.
 
@@ -100,8 +102,10 @@ def anomaly(
     """
     if (path is None) == (recording is None) or (recording is None) != (truth is None):
         raise click.UsageError("Say what to watch: --csv FILE, or --recording FILE with --truth FILE.")
+    if forest is not None and (recording is None or links):
+        raise click.UsageError("--forest goes with --recording of nodes.")
     if recording is not None and truth is not None:
-        faults = report_faults(recording, truth, alarms_per_day, links)
+        faults = report_faults(recording, truth, alarms_per_day, links, forest)
         if as_json:
             click.echo(msgspec.json.encode(faults).decode())
         else:

@@ -10,8 +10,11 @@ import msgspec
 
 from offline.backtest.fault import SIGMA, three_sigma, watch_all
 from offline.backtest.fault_score import FaultScore, TypeScore, read_truth, scatter, score_faults
-from offline.backtest.fault_subject import LINKS, NODES
+from offline.backtest.fault_subject import LINKS, NODES, nodes_with
 from offline.node_metric import read_partitions
+from online_models.anomaly.trained import INPUTS
+from online_models.onnx_model import OnnxModel
+from schemas.error import ConfigError, ModelError
 
 _SEED: Final = 1
 
@@ -30,15 +33,28 @@ class Report(msgspec.Struct, frozen=True):
     random: FaultScore
 
 
-def report_faults(recording: Path, truth: Path, alarms_per_day: float | None = None, links: bool = False) -> Report:
+def report_faults(
+    recording: Path, truth: Path, alarms_per_day: float | None = None, links: bool = False, forest: Path | None = None
+) -> Report:
     """Stream a recording's nodes, or links, through the worker's states, and score the alerts.
+
+    Parameters
+    ----------
+    recording, truth
+        What happened.
+    alarms_per_day
+        Budget of false alarms; the state's own by default.
+    links
+        Watch the links instead of the nodes.
+    forest
+        Artifact of trained isolation forests that the nodes' state asks besides.
 
     Raises
     ------
     ConfigError
         When one of the files cannot be used.
     """
-    subject = LINKS if links else NODES
+    subject = LINKS if links else NODES if forest is None else nodes_with(_read_forest(forest))
     budget = subject.budget if alarms_per_day is None else alarms_per_day
     known = read_truth(truth, subject)
     batches = read_partitions(recording, topics=subject.topics)
@@ -54,6 +70,14 @@ def report_faults(recording: Path, truth: Path, alarms_per_day: float | None = N
         three_sigma=score_faults(known, three_sigma(batches, subject), batches, subject),
         random=score_faults(known, scatter(watched.said, batches, _SEED, subject), batches, subject),
     )
+
+
+def _read_forest(path: Path) -> OnnxModel:
+    try:
+        return OnnxModel(path.read_bytes(), features=INPUTS)
+    except (OSError, ModelError) as exc:
+        allowed = f"model.onnx of `dwcp train anomaly --input deviations` ({exc})"
+        raise ConfigError("--forest", str(path), allowed) from exc
 
 
 def show_faults(report: Report) -> None:

@@ -114,7 +114,7 @@ def read_truth(path: Path, subject: Subject = NODES) -> Known:
     if not faults:
         needed = f"a truth file with anomalies of {subject.name}s: simulate with --faults random"
         raise ConfigError("--truth", str(path), needed)
-    if subject is NODES:
+    if subject.name == NODES.name:
         return Known(faults, [])
     lost = [one for one in lines if one.type == "link_capacity"]
     onsets = [msgspec.structs.replace(one, end_ms=one.start_ms + ONSET_MS) for one in lost]

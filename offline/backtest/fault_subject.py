@@ -17,6 +17,7 @@ from online_models.anomaly.link_watch import FALSE_ALARMS_PER_LINK_DAY, TYPE_OF_
 from online_models.anomaly.rule import HARM, TYPE_OF_METRIC, TYPES, type_of
 from online_models.anomaly.state import SystemState
 from online_models.partition import PartitionState
+from online_models.served import Model
 from schemas.batch import Batch
 from schemas.system import METRICS
 from schemas.topic import Topic
@@ -92,6 +93,13 @@ NODES: Final = Subject(
     lambda budget: SystemState(false_alarms_per_node_day=budget),
     lambda z, x, mean: TYPES[type_of(z, x, mean)],
 )
+
+
+def nodes_with(champion: Model) -> Subject:
+    """Nodes whose state asks trained isolation forests besides."""
+    return NODES._replace(state=lambda budget: SystemState(false_alarms_per_node_day=budget, champion=champion))
+
+
 LINKS: Final = Subject(
     "link",
     node_metric.LINKS,

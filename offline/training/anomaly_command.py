@@ -23,7 +23,8 @@ from offline.training.report import Report, make_figure
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
               help="Folder for model.onnx, model_metadata.json and report.md.")  # fmt: skip
 @click.option("--input", "form", type=click.Choice(FORMS), default=FORMS[0], show_default=True,
-              help="What the forests see: deviations from each node's own baseline, or the metrics.")  # fmt: skip
+              help="What the forests see: deviations from each node's own baseline, or the metrics; "
+                   "workers serve the former only.")  # fmt: skip
 @click.option("--truth", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Faults in the data (`dwcp simulate --truth`), for judging only.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the forests and the judging.")
@@ -40,6 +41,7 @@ def anomaly(paths: Sequence[Path], out: Path, form: Form, truth: Path | None, se
     Data to try it on:   dwcp simulate --only system --nodes 24 --seconds 14400 --faults random
                            --out a.jsonl.zst --truth a.truth
     Train:               dwcp train anomaly --data a.jsonl.zst --truth a.truth --out trained
+    In the worker:       dwcp backtest anomaly --recording b.jsonl.zst --truth b.truth --forest trained/model.onnx
     """
     faults = None if truth is None else read_truth(truth).faults
     click.echo("reading", err=True)

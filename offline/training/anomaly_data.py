@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from offline.node_metric import metric_matrix, read_partitions
 from online_models.anomaly.baseline import BASELINE, FLOOR, WARM_UP, learn_baseline, write_z
+from online_models.anomaly.trained import INPUTS, REACH
 from online_models.slot import row_dtype
 from schemas.error import ConfigError
 from schemas.system import METRICS
 
 Form = Literal["deviations", "metrics"]
 FORMS: Final[tuple[Form, ...]] = ("deviations", "metrics")
-
-REACH: Final = 10.0
-"""Deviations are kept within so many."""
 
 _NODE: Final = row_dtype(*BASELINE, ("clock", "i8"), ("count", "i8"))
 
@@ -48,7 +46,7 @@ class NodeRows(NamedTuple):
 
 def feature_names(form: Form) -> list[str]:
     """Names of the columns of `NodeRows.x`."""
-    return [f"z_{name}" if form == "deviations" else name for name in METRICS]
+    return list(INPUTS if form == "deviations" else METRICS)
 
 
 def read_rows(paths: Sequence[Path], form: Form) -> NodeRows:

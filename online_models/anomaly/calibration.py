@@ -22,7 +22,9 @@ START: Final = 4.5
 RANGE: Final = (3.0, 9.0)
 """A threshold's bounds, in deviations: the domain's three-sigma rule, and where severity is critical."""
 
-EXCURSION: Final = (("length", "u1", (2,)), ("peak", "f8", (2,)))
+N_METHODS: Final = 3
+
+EXCURSION: Final = (("length", "u1", (N_METHODS,)), ("peak", "f8", (N_METHODS,)))
 """Fields of a node's state kept here, by method: records above in this excursion, and the highest."""
 
 _BLIP: Final = 2

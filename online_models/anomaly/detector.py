@@ -21,8 +21,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.anomaly.expectation import METRIC, N_FORECASTS, deviation_of, forecast, learn_value, start_level
-from online_models.anomaly.liveliness import restlessness, stillness
-from online_models.anomaly.tail import TAIL, learn_score, threshold_of
+from online_models.anomaly.liveliness import learn_habit, restlessness, stillness
+from online_models.anomaly.tail import N_SCORES, TAIL, learn_score, threshold_of
 from online_models.slot import row_dtype
 
 ALARMS_PER_DAY: Final = 0.8
@@ -38,7 +38,7 @@ SERIES: Final = row_dtype(
     ("above_ms", "i8"),
     ("below", "i8"),
     ("gap_ms", "f8"),
-    ("threshold", "f8"),
+    ("threshold", "f8", (N_SCORES,)),
     ("alerting", "u1"),
     ("frozen", "u1"),
 )
@@ -47,7 +47,11 @@ SERIES: Final = row_dtype(
 _HOLD: Final = 2
 _HOLD_MS: Final = 5 * 60 * 1000
 _LEAST_GAP_MS: Final = 1000.0
-_LEAST_THRESHOLD: Final = 0.1
+_SUM: Final = 0
+_PEAK: Final = 1
+_LEAST_THRESHOLD: Final = (0.1, 1.5)
+_SHARE: Final = (1.0, 0.25)
+"""Of the budget, for the sum and for the peak."""
 
 
 class Findings(NamedTuple):
@@ -101,7 +105,7 @@ class Detector:
     @property
     def threshold(self) -> float:
         """The threshold in force, on the sum of logarithms."""
-        return float(self.series["threshold"][0])
+        return float(self.series["threshold"][0, _SUM])
 
     def step(self, time_ms: NDArray[np.int64], values: NDArray[np.float64]) -> Findings:
         """Score samples in order of time.
@@ -139,24 +143,32 @@ def _step(
     alert: NDArray[Any],
     deviation: NDArray[Any],
 ) -> None:
-    forecasts = np.empty(N_FORECASTS)
+    forecasts, beyond = np.empty(N_FORECASTS), np.empty(N_SCORES)
     for i in range(len(slot)):
         one = series[slot[i]]
         _learn_gap(one, time_ms[i])
-        total = 0.0
+        beyond[:] = 0.0
         for j in range(values.shape[1]):
             if math.isfinite(values[i, j]):
                 found = _watch(metric[slot[i], j], time_ms[i], one.gap_ms, values[i, j], forecasts)
                 deviation[i, j] = found
-                total += math.log1p(max(abs(found) - 1.0, 0.0))
+                size = math.log1p(max(abs(found) - 1.0, 0.0))
+                beyond[_SUM] += size
+                beyond[_PEAK] = max(beyond[_PEAK], size - metric[slot[i], j].habit)
+                if one.frozen == 0:
+                    learn_habit(metric[slot[i], j], size, one.gap_ms)
         one.count += 1
         if one.count <= SETTLED:
             continue
-        if one.frozen == 0 or one.threshold == 0.0:
-            learn_score(one, total, one.threshold if one.count > 2 * SETTLED else math.inf)
-            one.threshold = max(threshold_of(one, one.gap_ms, alarms_per_day), _LEAST_THRESHOLD)
-        score[i] = total / (total + one.threshold)
-        alert[i] = _follow(one, time_ms[i], total > one.threshold)
+        ratio = 0.0
+        for k in range(N_SCORES if values.shape[1] > 1 else 1):  # of one metric, the sum is the peak
+            if one.frozen == 0 or one.threshold[k] == 0.0:
+                learn_score(one, k, beyond[k], one.threshold[k] if one.count > 2 * SETTLED else math.inf)
+                threshold = threshold_of(one, k, one.gap_ms, _SHARE[k] * alarms_per_day)
+                one.threshold[k] = max(threshold, _LEAST_THRESHOLD[k])
+            ratio = max(ratio, beyond[k] / one.threshold[k])
+        score[i] = ratio / (1.0 + ratio)
+        alert[i] = _follow(one, time_ms[i], ratio > 1.0)
 
 
 @njit(cache=True)

@@ -26,7 +26,7 @@ METRIC: Final = row_dtype(
     *SEASON,
     ("error", "f8", (N_FORECASTS,)),
     *((name, "f8") for name in ("count", "age", "last", "fast", "slow", "missed", "spread", "away")),
-    *((name, "f8") for name in ("previous", "run", "longest", "repeats", "activity", "calm", "calm_spread")),
+    *((name, "f8") for name in ("previous", "run", "longest", "repeats", "activity", "calm", "calm_spread", "habit")),
 )
 """One metric's state; `count` values seen, `age` of them since the level was last started anew."""
 

@@ -2,7 +2,8 @@
 
 `anomaly.type_of` is for the contract's sixteen metrics; here a metric's name says what it
 measures (`rtt_p99`, `PodServerLatencyP90(s)`, `CpuUsage(m)`). A busy processor explains
-slow answers and a failing dependency explains few of them, so causes are asked before symptoms.
+slow answers and a failing dependency explains few of them, so causes are asked before symptoms. A processor or memory
+beyond 85 % needs to be unusual by 2.5 only, as for nodes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _FAMILIES: Final = (
 
 _CAUSES: Final = (("error_burst", 3.0), ("consensus_delay", 3.0), ("compression_failure", 3.0))
 _PROCESSOR: Final = re.compile(r"cpu|processor|load_?avg", re.IGNORECASE)
+_SHARE: Final = re.compile(r"(cpu|processor|mem).*(%|percent|pct)", re.IGNORECASE)
 _BUSY: Final = 5.0
+_FULL: Final = (2.5, 85.0)
 _LEAST: Final = 2.0
 
 
@@ -46,7 +49,7 @@ def family_of(name: str) -> tuple[str, int]:
     return "unknown", 0
 
 
-def kind_of(names: Sequence[str], deviation: NDArray[np.float64]) -> str:
+def kind_of(names: Sequence[str], deviation: NDArray[np.float64], values: NDArray[np.float64]) -> str:
     """Type of an anomaly.
 
     Parameters
@@ -55,12 +58,15 @@ def kind_of(names: Sequence[str], deviation: NDArray[np.float64]) -> str:
         The metrics.
     deviation
         Signed deviation of each, in its own units, `[metric]`.
+    values
+        What they were, `[metric]`.
     """
     strongest: dict[str, float] = {}
-    for name, found in zip(names, deviation.tolist(), strict=True):
+    for name, found, value in zip(names, deviation.tolist(), values.tolist(), strict=True):
         kind, sign = family_of(name)
         strongest[kind] = max(strongest.get(kind, 0.0), found * sign)
-        if found >= _BUSY and _PROCESSOR.search(name):
+        full = found > _FULL[0] and value > _FULL[1] and _SHARE.search(name)
+        if full or (found >= _BUSY and _PROCESSOR.search(name)):
             strongest["busy"] = found
     for kind, least in _CAUSES:
         if strongest.get(kind, 0.0) >= least:

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.anomaly.alert import OPEN, RESOLVED, alert_fields, follow_alert, new_moments, resolve_alerts
-from online_models.anomaly.calibration import START, calibrate
+from online_models.anomaly.calibration import calibrate
 from online_models.anomaly.feedback import RATE, Thresholds
 from online_models.anomaly.link_baseline import (
     LINK_BASELINE,
@@ -26,6 +26,7 @@ from online_models.anomaly.link_baseline import (
     N_LINK_METRICS,
     allow_usual,
     learn_link,
+    usual_throughput,
     write_link_z,
     write_logs,
 )
@@ -43,6 +44,9 @@ from schemas.topic import SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_THRESHOLD, Top
 
 FALSE_ALARMS_PER_LINK_DAY: Final = 0.2
 """Budget, unless a state is told another: a fleet has many links."""
+
+LINK_START: Final = 4.8
+"""Where the threshold begins, in deviations: a link's noise has longer tails than a node's, and a day has few blips."""
 
 LINK: Final = row_dtype(
     *LINK_BASELINE,
@@ -87,7 +91,7 @@ class LinkWatch(PartitionState):
     ) -> None:
         self._lateness_ms = lateness_ms
         self._alarms_per_day = false_alarms_per_link_day
-        self._threshold = np.full(1, START)
+        self._threshold = np.full(1, LINK_START)
         self._thresholds = Thresholds(feedback_rate)
         self._maintenance = Maintenance()
         self._found = np.zeros(4, np.int64)
@@ -223,7 +227,7 @@ def _judge(
         harm = max(harm, found.z[j] * LINK_HARM[j])
         found.level[j] = link.level[j]
         found.variance[j] = link.variance[j]
-    found.type = link_type_of(scaled, x, np.exp(link.level[_THROUGHPUT]))
+    found.type = link_type_of(scaled, x, usual_throughput(link))
     ratio = worst / threshold
     found.score = ratio / (1.0 + ratio)
     found.anomalous = ratio > 1.0

@@ -3,6 +3,8 @@
 Restless: the short average of absolute deviations against its own usual course.
 Still: a run of equal values longer than half as much again as any before, scored by the
 probability of so many repeats and put on the scale of a normal deviation.
+
+And what a metric does now and then is its habit: a first time is a surprise, a tenth is not.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ _FREE_NATS: Final = 3.0
 _LONGER: Final = 1.5
 _USUAL_ACTIVITY: Final = 0.8
 _USUAL_SPREAD: Final = 0.3
+_HABIT: Final = 0.5
+_HABIT_MS: Final = 14 * 86_400_000.0
 
 
 @njit(cache=True)
@@ -66,3 +70,22 @@ def stillness(metric: Any, value: float, previous: float) -> float:
     if moved <= _SETTLED or metric.run <= _LONGER * metric.longest:
         return 0.0
     return math.sqrt(2.0 * max(-metric.run * math.log(chance) - _FREE_NATS, 0.0))
+
+
+@njit(cache=True)
+def learn_habit(metric: Any, size: float, gap_ms: float) -> None:
+    """Remember how far a metric strays now and then; what it did often is no surprise.
+
+    Parameters
+    ----------
+    metric
+        A record of `expectation.METRIC`.
+    size
+        Logarithm of this value's deviation, 0 or more.
+    gap_ms
+        Usual time between samples.
+    """
+    if size > metric.habit:
+        metric.habit += _HABIT * (size - metric.habit)
+    else:
+        metric.habit *= 1.0 - min(gap_ms / _HABIT_MS, 1.0)

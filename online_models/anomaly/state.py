@@ -17,16 +17,19 @@ from numpy.typing import NDArray
 from online_models.anomaly import calibration
 from online_models.anomaly.alert import ALERT, OPEN, RESOLVED, follow_alert, new_moments, resolve_alerts
 from online_models.anomaly.baseline import BASELINE, FLOOR, N_METRICS, WARM_UP, learn_baseline, write_z
-from online_models.anomaly.calibration import FALSE_ALARMS_PER_NODE_DAY, calibrate
+from online_models.anomaly.calibration import FALSE_ALARMS_PER_NODE_DAY, N_METHODS, calibrate
 from online_models.anomaly.feedback import RATE, Change, Thresholds
 from online_models.anomaly.flatline import FLATLINE, START_CHANCE, heed_flatlines, learn_steps
 from online_models.anomaly.half_space import HalfSpaceForest, forest_learn, forest_score
 from online_models.anomaly.maintenance import Maintenance
 from online_models.anomaly.record import alert_records, change_records, score_records
 from online_models.anomaly.rule import TYPES, UNKNOWN
+from online_models.anomaly.sudden import SUDDEN, heed_jumps, learn_jumps
+from online_models.anomaly.trained import TrainedForest
 from online_models.anomaly.verdict import (
     BY_BASELINE,
     BY_FOREST,
+    BY_TRAINED,
     SPREAD,
     VERDICT,
     WARMING_UP,
@@ -39,6 +42,8 @@ from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED
 from online_models.drift.monitor import DriftMonitor, alerts
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
+from online_models.served import Model
+from online_models.served import gauges as served_gauges
 from online_models.slot import row_dtype
 from schemas.batch import Batch, Control, Output, Result
 from schemas.feedback import AnomalyFeedback, about_link, check_feedback
@@ -50,14 +55,13 @@ MODEL_VERSION: Final = "baseline-forest-2"
 Z_LIMIT: Final = 6.0
 """Range of the deviations the forest sees."""
 
-N_METHODS: Final = 2
-
 OUTLYING_START: Final = 6.0
-"""Where the forest's threshold begins: its scores have a heavier tail than deviations, and find little alone."""
+"""Where forests' thresholds begin: their scores have a heavier tail than deviations, and find little alone."""
 
 NODE: Final = row_dtype(
     *BASELINE,
     *FLATLINE,
+    *SUDDEN,
     *calibration.EXCURSION,
     *ALERT,
     ("clock", "i8"),
@@ -83,6 +87,8 @@ class SystemState(PartitionState):
         How often normal operation may open an alert; both methods share it.
     feedback_rate
         How far one word of an operator moves the threshold of a type, 0..1.
+    champion
+        Trained isolation forests to ask instead of those that are announced.
     """
 
     def __init__(
@@ -92,12 +98,14 @@ class SystemState(PartitionState):
         idle_ms: int = IDLE_MS,
         false_alarms_per_node_day: float = FALSE_ALARMS_PER_NODE_DAY,
         feedback_rate: float = RATE,
+        champion: Model | None = None,
     ) -> None:
         self._lateness_ms = lateness_ms
-        self._alarms_per_day = false_alarms_per_node_day / N_METHODS
+        self._alarms_per_day = false_alarms_per_node_day
         self._forest = HalfSpaceForest(METRICS, _LIMITS, seed=seed)
-        self._threshold = np.array([calibration.START, OUTLYING_START])
-        self._spread = np.zeros(SPREAD)
+        self._trained = TrainedForest(champion)
+        self._threshold = np.array([calibration.START, OUTLYING_START, OUTLYING_START])
+        self._spread = np.zeros((2, SPREAD))
         self._standing = np.full((N_METRICS, 2), START_CHANCE)
         self._thresholds = Thresholds(feedback_rate)
         self._maintenance = Maintenance()
@@ -119,8 +127,9 @@ class SystemState(PartitionState):
             "drift": self._drift.memory,
             "seen": self._seen,
             "found": self._found,
+            "forest_failed": self._trained.failed,
         }
-        super().__init__(NODE, shared, idle_ms)
+        super().__init__(NODE, shared, idle_ms, [self._trained.served])
 
     def restored(self) -> None:
         """Rebuild the drift detector."""
@@ -134,28 +143,29 @@ class SystemState(PartitionState):
         x = np.column_stack([columns[name] for name in METRICS])
         hushed = self._maintenance.hushed(batch.key, timestamp)
         slot = self._table.index(batch.key)
-        kind = np.empty(n, np.int64)
-        clock = np.empty(n, np.int64)
-        verdict = np.zeros(n, VERDICT)
-        moments = new_moments(n)
-        n_moments = _step(
-            self._table.rows,
+        kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)
+        verdict, moments = np.zeros(n, VERDICT), new_moments(n)
+        plain = np.zeros((n, N_METRICS), np.float32)
+        nodes = self._table.rows
+        _measure(nodes, self._standing, slot, timestamp, x, hushed, self._lateness_ms, kind, clock, verdict, plain)
+        methods = 2 if self._trained.champion() is None else 3
+        n_moments = _judge(
+            nodes,
             self._forest.nodes,
             self._forest.progress,
             self._forest.height,
             self._forest.window_size,
             self._threshold,
             self._spread,
-            self._standing,
             self._thresholds.factor,
             slot,
             timestamp,
             x,
             hushed,
-            self._lateness_ms,
-            self._alarms_per_day,
+            self._trained.ask(plain),
+            methods,
+            self._alarms_per_day / methods,
             kind,
-            clock,
             verdict,
             moments,
         )
@@ -173,7 +183,7 @@ class SystemState(PartitionState):
         return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
 
     def control(self, control: Control) -> Result:
-        """Take an operator's word in; partition 0 says what it changed.
+        """Take an operator's word in, of which partition 0 says what it changed, or announced forests.
 
         Raises
         ------
@@ -181,7 +191,12 @@ class SystemState(PartitionState):
             When the word is none.
         """
         if control.kind != SYSTEM_FEEDBACK.kind:
-            return Result()
+            before = self._trained.served.version("champion")
+            result = super().control(control)
+            if self._trained.served.version("champion") != before:  # other forests, other scores
+                self._threshold[BY_TRAINED] = OUTLYING_START
+                self._spread[BY_TRAINED - 1] = 0.0
+            return result
         feedback = msgspec.json.decode(control.body, type=AnomalyFeedback)
         check_feedback(feedback)
         if about_link(feedback):
@@ -218,7 +233,10 @@ class SystemState(PartitionState):
             "anomaly_false_positive_rate": (false / max(judged, 1.0) * float(self._found[1]), max(usual, 0.0)),
             "anomaly_threshold_baseline": (float(self._threshold[BY_BASELINE]), 1.0),
             "anomaly_threshold_half_space_trees": (float(self._threshold[BY_FOREST]), 1.0),
+            "anomaly_threshold_isolation_forest": (float(self._threshold[BY_TRAINED]), 1.0),
+            "anomaly_forest_failed": (float(self._trained.failed[0]), None),
             **factors,
+            **served_gauges(self._trained.served),
         }
 
     @classmethod
@@ -240,29 +258,20 @@ class SystemState(PartitionState):
 
 
 @njit(cache=True)
-def _step(
+def _measure(
     nodes: NDArray[Any],
-    forest: NDArray[Any],
-    progress: NDArray[Any],
-    height: int,
-    window_size: int,
-    threshold: NDArray[Any],
-    spread: NDArray[Any],
     standing: NDArray[Any],
-    factor: NDArray[Any],
     slot: NDArray[Any],
     timestamp: NDArray[Any],
     x: NDArray[Any],
     hushed: NDArray[Any],
     lateness_ms: int,
-    alarms_per_day: float,
     kind: NDArray[Any],
     clock: NDArray[Any],
     verdict: NDArray[Any],
-    moments: NDArray[Any],
-) -> int:
-    room = np.empty((2, N_METRICS))
-    n_moments = 0
+    plain: NDArray[Any],
+) -> None:
+    """Hold records against their nodes' baselines and learn these, which no verdict changes."""
     for i in range(len(slot)):
         node = nodes[slot[i]]
         found = verdict[i]
@@ -270,34 +279,80 @@ def _step(
         kind[i] = arrival(node.count > 0 or node.clock > 0, node.clock, timestamp[i], lateness_ms)
         if kind[i] == LATE:
             continue
-        fresh = kind[i] == FRESH
-        elapsed_ms = float(timestamp[i] - node.clock)
         found.method = WARMING_UP
-        if node.count >= WARM_UP:
+        found.count = node.count
+        found.elapsed_ms = float(timestamp[i] - node.clock)
+        found.known = node.count >= WARM_UP
+        if found.known:
             write_z(node, FLOOR, node.count, x[i], found.z)
-            heed_flatlines(node, found.z)
             for j in range(N_METRICS):
-                room[0, j] = min(max(found.z[j], -Z_LIMIT), Z_LIMIT)
-            score = forest_score(forest, progress, height, window_size, room[0])
-            by_forest = outlying(spread, score)
-            judge(node, found, x[i], threshold, factor, by_forest, room[1])
-            found.suppressed = found.anomalous and hushed[i]
-            if fresh:
-                n_moments = resolve_alerts(node, timestamp[i], i, moments, n_moments)
-                if found.anomalous and not hushed[i]:
-                    n_moments = follow_alert(node, found.type, found.severity, timestamp[i], i, moments, n_moments)
-            if fresh and not hushed[i]:
-                found.judged = True
-                calibrate(threshold, BY_BASELINE, worst_of(found.z), node, elapsed_ms, alarms_per_day)
-                calibrate(threshold, BY_FOREST, by_forest, node, elapsed_ms, alarms_per_day)
-                if progress[1] > 0:
-                    learn_spread(spread, score)
-                if not found.anomalous:
-                    forest_learn(forest, progress, height, window_size, room[0])
-        if fresh:
+                plain[i, j] = found.z[j]
+                found.mean[j] = node.mean[j]
+                found.p95[j] = node.p95[j]
+            heed_flatlines(node, found.z)
+            heed_jumps(node, FLOOR, x[i], found.z)
+        if kind[i] == FRESH:
             learn_steps(node, standing, node.count, x[i])
             if not hushed[i] or node.count < WARM_UP:  # maintenance is not what is usual
-                learn_baseline(node, FLOOR, node.count, elapsed_ms, x[i])
+                learn_baseline(node, FLOOR, node.count, found.elapsed_ms, x[i])
+                learn_jumps(node, FLOOR, node.count, found.elapsed_ms, x[i])
                 node.count += 1
             node.clock = timestamp[i]
+
+
+@njit(cache=True)
+def _judge(
+    nodes: NDArray[Any],
+    forest: NDArray[Any],
+    progress: NDArray[Any],
+    height: int,
+    window_size: int,
+    threshold: NDArray[Any],
+    spread: NDArray[Any],
+    factor: NDArray[Any],
+    slot: NDArray[Any],
+    timestamp: NDArray[Any],
+    x: NDArray[Any],
+    hushed: NDArray[Any],
+    trained: NDArray[Any],
+    methods: int,
+    alarms_per_day: float,
+    kind: NDArray[Any],
+    verdict: NDArray[Any],
+    moments: NDArray[Any],
+) -> int:
+    """Score, type and severity of records, and alerts; thresholds and forest follow. How many moments there are."""
+    near, scaled = np.empty(N_METRICS), np.empty(N_METRICS)
+    statistic = np.zeros(N_METHODS)
+    n_moments = 0
+    for i in range(len(slot)):
+        node = nodes[slot[i]]
+        found = verdict[i]
+        if not found.known:
+            continue
+        for j in range(N_METRICS):
+            near[j] = min(max(found.z[j], -Z_LIMIT), Z_LIMIT)
+        score = forest_score(forest, progress, height, window_size, near)
+        statistic[BY_FOREST] = outlying(spread[0], score)
+        if methods == N_METHODS:
+            statistic[BY_TRAINED] = outlying(spread[1], trained[i])
+        judge(found, x[i], threshold, factor, statistic, scaled)
+        found.suppressed = found.anomalous and hushed[i]
+        if kind[i] != FRESH:
+            continue
+        n_moments = resolve_alerts(node, timestamp[i], i, moments, n_moments)
+        if found.anomalous and not hushed[i]:
+            n_moments = follow_alert(node, found.type, found.severity, timestamp[i], i, moments, n_moments)
+        if hushed[i]:
+            continue
+        found.judged = True
+        statistic[BY_BASELINE] = worst_of(found.z)
+        for k in range(methods):
+            calibrate(threshold, k, statistic[k], node, found.elapsed_ms, alarms_per_day)
+        if progress[1] > 0:
+            learn_spread(spread[0], score)
+        if methods == N_METHODS:
+            learn_spread(spread[1], trained[i])
+        if not found.anomalous:
+            forest_learn(forest, progress, height, window_size, near)
     return n_moments

@@ -1,10 +1,10 @@
 """What is found for one record: score, type, severity, and the deviations that say so.
 
-Two statistics are held against a calibrated threshold each: the largest harmful
-deviation, and how outlying half-space trees find all deviations together. The score is `ratio / (1 + ratio)` of
-the larger ratio, so 0.5 is where the false-alarm budget is. Operators' factors
-scale the deviations of the metrics that speak for a type before anything is decided; that on
-`unknown` scales the ratio of what is of no type.
+Statistics are held against a calibrated threshold each: the largest harmful deviation, how outlying half-space
+trees find all deviations together, and, where trained isolation forests are served, how outlying those do. The
+score is `ratio / (1 + ratio)` of the largest ratio, so 0.5 is where the false-alarm budget is. Operators' factors
+scale the deviations of the metrics that speak for a type before anything is decided; that on `unknown` scales the
+ratio of what is of no type.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.anomaly.baseline import N_METRICS, doubt_of
+from online_models.anomaly.calibration import N_METHODS
 from online_models.anomaly.rule import HARM, TYPE_OF_METRIC, UNKNOWN, harm_of, severity_of, type_of
 
-METHODS: Final = ("baseline", "half_space_trees", "warm_up")
+METHODS: Final = ("baseline", "half_space_trees", "isolation_forest", "warm_up")
 BY_BASELINE: Final = 0
 BY_FOREST: Final = 1
-WARMING_UP: Final = 2
+BY_TRAINED: Final = 2
+WARMING_UP: Final = 3
 
 THRESHOLD: Final = 0.5
 """Where the false-alarm budget is on the published score."""
@@ -37,13 +39,16 @@ VERDICT: Final = np.dtype(
         ("anomalous", "?"),
         ("suppressed", "?"),
         ("judged", "?"),
+        ("known", "?"),
+        ("count", "i8"),
+        ("elapsed_ms", "f8"),
         ("z", "f8", (N_METRICS,)),
         ("mean", "f8", (N_METRICS,)),
         ("p95", "f8", (N_METRICS,)),
     ],
     align=True,
 )
-"""What was found for a row."""
+"""What was found for a row; where it is `known`, mean, p95 and count are the node's before it."""
 
 SPREAD: Final = 3
 """Length of what is known of the forest's usual scores: count, mean, variance."""
@@ -84,48 +89,46 @@ def learn_spread(spread: NDArray[Any], score: float) -> None:
 
 @njit(cache=True)
 def judge(
-    node: Any,
     found: Any,
     x: NDArray[Any],
     threshold: NDArray[Any],
     factor: NDArray[Any],
-    by_forest: float,
+    statistic: NDArray[Any],
     scaled: NDArray[Any],
 ) -> None:
     """Fill in a verdict.
 
     Parameters
     ----------
-    node
-        With its baseline, before the record.
     found
-        A record of `VERDICT` whose `z` is set; the rest is written.
+        A record of `VERDICT` that is known and whose `z` is set; the rest is written.
     x
         The metrics.
     threshold
         Of each method, in deviations.
     factor
         Operators' factor on the threshold of each type.
-    by_forest
-        `outlying` of the record.
+    statistic
+        Of each method; the baseline's is written, the others are `outlying` of the record.
     scaled
         Room for one record's deviations.
     """
-    doubt = doubt_of(node.count)
+    doubt = doubt_of(found.count)
     residual = 0.0
     for j in range(N_METRICS):
         kind = TYPE_OF_METRIC[j]
         scaled[j] = found.z[j] / factor[kind] if kind != UNKNOWN else found.z[j]
         residual += min(abs(found.z[j]) * doubt, 5.0)
-        found.mean[j] = node.mean[j]
-        found.p95[j] = node.p95[j]
-    found.type = type_of(scaled, x, node.mean)
-    baseline = worst_of(scaled) / threshold[BY_BASELINE]
-    forest = by_forest / threshold[BY_FOREST]
-    ratio = max(baseline, forest, 0.0)
+    found.type = type_of(scaled, x, found.mean)
+    statistic[BY_BASELINE] = worst_of(scaled)
+    ratio = 0.0
+    found.method = BY_BASELINE
+    for k in range(N_METHODS):
+        if statistic[k] / threshold[k] > ratio:
+            ratio = statistic[k] / threshold[k]
+            found.method = k
     if found.type == UNKNOWN:
         ratio /= factor[UNKNOWN]
-    found.method = BY_BASELINE if baseline >= forest else BY_FOREST
     found.score = ratio / (1.0 + ratio)
     found.anomalous = found.score > THRESHOLD
     found.severity_score = min(worst_of(found.z) / 10.0, 1.0)

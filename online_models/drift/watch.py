@@ -1,6 +1,6 @@
 """Drift of what the trained models are asked with, and of what they answer: daily PSI and KS per feature.
 
-One part per topic: inputs are watched where they are read, answers where they are published. When a
+Inputs are watched as they are read; answers as another part of the same agent gives them. When a
 model becomes champion, inputs are held against its training data, where its manifest has theirs.
 Drift of inputs comes before drift of errors, which needs labels and is watched by the
 models' own monitors.
@@ -22,7 +22,7 @@ from online_models.served import Served
 from online_models.slot import row_dtype
 from schemas.batch import Batch, Control, Output, Result
 from schemas.compression import FEATURES
-from schemas.topic import DRIFT_ALERT
+from schemas.topic import COMPRESSION_PREDICTION, DRIFT_ALERT, NETWORK_FORECAST, Topic
 
 _ROW: Final = row_dtype(("clock", "i8"))
 _NETWORK_INPUTS: Final = (
@@ -130,6 +130,27 @@ class DistributionWatch(PartitionState):
         return Output(row, columns)
 
 
+class AnswerWatch(DistributionWatch):
+    """A part that watches what the parts before it publish."""
+
+    answers: ClassVar[Topic]
+    """Where that goes."""
+
+    def follow(self, batch: Batch, results: Sequence[Result]) -> Result:
+        """Count the answers to a batch; alerts are of the rows whose answers end a window."""
+        for result in results:
+            answer = result.outputs.get(self.answers)
+            if answer is not None:
+                found = self.apply(_answered(batch, self.answers, self.names, answer))
+                outputs = {topic: one._replace(row=answer.row[one.row]) for topic, one in found.outputs.items()}
+                return Result(outputs)
+        return Result()
+
+    def matrix(self, batch: Batch) -> NDArray[Any]:
+        """The answers as published."""
+        return _columns(batch, self.names)
+
+
 class SelectorInputWatch(DistributionWatch):
     """The selector's 19 features; of `COMPRESSION_KEYED`."""
 
@@ -142,15 +163,12 @@ class SelectorInputWatch(DistributionWatch):
         return feature_matrix(batch.columns)
 
 
-class SelectorAnswerWatch(DistributionWatch):
-    """The selector's probability; of `COMPRESSION_PREDICTION`."""
+class SelectorAnswerWatch(AnswerWatch):
+    """The selector's probability."""
 
     model = "selector"
     names = ("probability_amst",)
-
-    def matrix(self, batch: Batch) -> NDArray[Any]:
-        """The probability as published."""
-        return _columns(batch, self.names)
+    answers = COMPRESSION_PREDICTION
 
 
 class ForecasterInputWatch(DistributionWatch):
@@ -165,15 +183,18 @@ class ForecasterInputWatch(DistributionWatch):
         return _columns(batch, self.names)
 
 
-class ForecasterAnswerWatch(DistributionWatch):
-    """The four forecasts; of `NETWORK_FORECAST`."""
+class ForecasterAnswerWatch(AnswerWatch):
+    """The four forecasts."""
 
     model = "bandwidth"
     names = _FORECASTS
+    answers = NETWORK_FORECAST
 
-    def matrix(self, batch: Batch) -> NDArray[Any]:
-        """The forecasts as published."""
-        return _columns(batch, self.names)
+
+def _answered(batch: Batch, topic: Topic, names: Sequence[str], answer: Output) -> Batch:
+    """Answers as a batch of their own: these columns and the times, without keys and origins."""
+    columns = {name: np.asarray(answer.columns[name]) for name in ("timestamp", *names)}
+    return Batch(topic, batch.partition, columns, [None] * len(answer.row), batch.offset[answer.row], [])
 
 
 def _columns(batch: Batch, names: Sequence[str]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from online_models.anomaly.link_watch import LinkWatch
 from online_models.anomaly.state import SystemState
 from online_models.bandwidth.state import NetworkState
 from online_models.parts import Parts, PartsOf
@@ -32,6 +33,18 @@ def test_every_part_sees_the_batch() -> None:
     assert twice.row.tolist() == sorted(once.row.tolist() * 2)
     assert {part.digest() for part in both.parts.values()} == {alone.digest()}
     assert both.gauges() == alone.gauges()
+
+
+def test_options_reach_the_parts_that_take_them() -> None:
+    parts = PartsOf(nodes=SystemState, links=LinkWatch)
+    few, many = (parts(false_alarms_per_node_day=rate, feedback_rate=0.2) for rate in (0.1, 100.0))
+    stream = metrics_of(metric_stream(steps=1500, nodes=4))
+    for state in (few, many):
+        state.parts["nodes"].step(stream)
+    low, high = (state.gauges()["anomaly_threshold_baseline"][0] for state in (many, few))
+    assert low < high
+    with pytest.raises(TypeError, match="nodes, links takes tempo"):
+        parts(tempo=1.0)
 
 
 def test_a_row_is_rejected_once() -> None:

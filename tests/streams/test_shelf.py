@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,24 @@ def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
     (tmp_path / "away").rename(folder)
     bench.shelf.retry()
     assert bench.shelf.get(said.artifact_sha256) is not None
+
+
+class Sluggish(OnnxModel):
+    """Answers well, after five milliseconds of work."""
+
+    def predict(self, x: Any) -> Any:
+        until = time.thread_time() + 0.005
+        while time.thread_time() < until:
+            pass
+        return super().predict(x)
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("selector", 0), ("bandwidth", 1)])
+def test_a_model_that_is_too_slow_for_its_use_stays_off(tmp_path: Path, name: str, allowed: int) -> None:
+    bench = Bench(tmp_path)
+    content = seal(linear([2.0, 3.0], "Identity"), manifest(model_name=name), GOLDEN)
+    shelf = Shelf(bench.store, "", {name: partial(Sluggish, features=FEATURES)}, bench.metrics, "w1")
+    said = bench.put(content, model_name=name)
+    shelf.take(Control(KIND, msgspec.json.encode(said), b"a/0/0", 0, 0))
+    assert (shelf.get(said.artifact_sha256) is not None) == bool(allowed)
+    assert [one.reason for one in shelf.take_rejections()] == ([] if allowed else ["slow"])

@@ -8,6 +8,7 @@ import pytest
 from online_models.anomaly.detector import SERIES, Detector
 from online_models.anomaly.expectation import METRIC
 from online_models.anomaly.kind import kind_of
+from online_models.anomaly.liveliness import learn_habit
 from online_models.anomaly.tail import TAIL, learn_score, quantile_of, threshold_of
 
 ROWS = 8000
@@ -119,6 +120,37 @@ def test_several_metrics_a_little_off_are_found_where_none_alone_is() -> None:
     assert not _alerts(alone)[EVENT : EVENT + 4].any()
 
 
+def _restless_crowd(seed: int) -> np.ndarray:
+    """Thirty metrics, of which one and then all go wild every few hours, and one more that is steady."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(50, 3, (ROWS, 31))
+    for at in range(200, ROWS, 250):
+        values[at : at + 3, :30] += 60.0
+    return values
+
+
+def test_a_steady_metric_is_heard_among_restless_ones() -> None:
+    values = _restless_crowd(13)
+    quiet = _alerts(values)
+    values[EVENT + 25 : EVENT + 28, 30] += 300
+    assert _alerts(values)[EVENT + 25 : EVENT + 28].all()
+    assert not quiet[EVENT + 25 : EVENT + 28].any()
+
+
+def test_what_a_metric_does_often_becomes_its_habit_and_is_forgotten_in_weeks() -> None:
+    metric = np.zeros(1, METRIC)[0]
+    surprises = []
+    for _ in range(6):
+        surprises.append(5.0 - float(metric["habit"]))
+        learn_habit(metric, 5.0, 60_000.0)
+    assert surprises == sorted(surprises, reverse=True)
+    assert surprises[0] == 5.0
+    assert surprises[-1] < 0.2
+    for _ in range(28 * 1440):
+        learn_habit(metric, 0.0, 60_000.0)
+    assert 0.5 < metric["habit"] < 1.0
+
+
 @pytest.mark.parametrize("share", [0.01, 0.03])
 def test_anomalies_in_the_training_part_do_not_hide_later_ones(share: float) -> None:
     values = _noise(8)
@@ -157,35 +189,39 @@ def test_states_have_no_hidden_bytes() -> None:
         assert dtype.itemsize == sum(dtype[name].itemsize for name in dtype.names)
 
 
+@pytest.mark.parametrize("k", [0, 1])
 @pytest.mark.parametrize("alarms_per_day", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("power", [0.3, 0.6])
-def test_a_threshold_is_exceeded_about_as_often_as_the_budget_says(alarms_per_day: float, power: float) -> None:
+def test_a_threshold_is_exceeded_about_as_often_as_the_budget_says(alarms_per_day: float, power: float, k: int) -> None:
     rng = np.random.default_rng(12)
     series = np.zeros(1, [*TAIL])[0]
     for score in rng.exponential(power, 3000):
-        learn_score(series, score, np.inf)
-    threshold = threshold_of(series, 60_000.0, alarms_per_day)
+        learn_score(series, k, score, np.inf)
+    threshold = threshold_of(series, k, 60_000.0, alarms_per_day)
     expected = power * np.log(1440 / alarms_per_day)
     assert threshold == pytest.approx(expected, rel=0.15)
-    assert quantile_of(series, 0.9) == pytest.approx(power * np.log(10), rel=0.1)
+    assert quantile_of(series, k, 0.9) == pytest.approx(power * np.log(10), rel=0.1)
 
 
 @pytest.mark.parametrize(
-    ("deviations", "kind"),
+    ("deviations", "value", "kind"),
     [
-        ({"PodServerLatencyP90(s)": 240.0, "CpuUsage(m)": 1.0}, "latency_spike"),
-        ({"PodServerLatencyP90(s)": 240.0, "CpuUsage(m)": 40.0}, "resource_exhaustion"),
-        ({"PodServerLatencyP90(s)": 240.0, "NodeMemoryUsageRate(%)": 19.0}, "latency_spike"),
-        ({"SuccessRate(%)": -8.0, "rtt_ms": 40.0}, "error_burst"),
-        ({"http_5xx": 8.0}, "error_burst"),
-        ({"requests": -9.0}, "throughput_drop"),
-        ({"requests": 9.0}, "unknown"),
-        ({"latency": -9.0}, "unknown"),
-        ({"compression_ratio": -4.0}, "compression_failure"),
-        ({"prediction_accuracy": -4.0}, "prediction_error"),
-        ({"consensus_time": 4.0}, "consensus_delay"),
-        ({"x": 40.0, "latency": 1.0}, "unknown"),
+        ({"PodServerLatencyP90(s)": 240.0, "CpuUsage(m)": 1.0}, 90.0, "latency_spike"),
+        ({"PodServerLatencyP90(s)": 240.0, "CpuUsage(m)": 40.0}, 90.0, "resource_exhaustion"),
+        ({"PodServerLatencyP90(s)": 240.0, "CpuUsageRate(%)": 2.9}, 90.0, "resource_exhaustion"),
+        ({"PodServerLatencyP90(s)": 240.0, "CpuUsageRate(%)": 2.9}, 80.0, "latency_spike"),
+        ({"PodServerLatencyP90(s)": 240.0, "NodeMemoryUsageRate(%)": 19.0}, 80.0, "latency_spike"),
+        ({"SuccessRate(%)": -8.0, "rtt_ms": 40.0}, 90.0, "error_burst"),
+        ({"http_5xx": 8.0}, 90.0, "error_burst"),
+        ({"requests": -9.0}, 90.0, "throughput_drop"),
+        ({"requests": 9.0}, 90.0, "unknown"),
+        ({"latency": -9.0}, 90.0, "unknown"),
+        ({"compression_ratio": -4.0}, 90.0, "compression_failure"),
+        ({"prediction_accuracy": -4.0}, 90.0, "prediction_error"),
+        ({"consensus_time": 4.0}, 90.0, "consensus_delay"),
+        ({"x": 40.0, "latency": 1.0}, 90.0, "unknown"),
     ],
 )
-def test_types_follow_names_and_directions(deviations: dict[str, float], kind: str) -> None:
-    assert kind_of(list(deviations), np.array(list(deviations.values()))) == kind
+def test_types_follow_names_directions_and_limits(deviations: dict[str, float], value: float, kind: str) -> None:
+    values = np.full(len(deviations), value)
+    assert kind_of(list(deviations), np.array(list(deviations.values())), values) == kind

@@ -12,8 +12,8 @@ from online_models.anomaly.state import SystemState
 from schemas.feedback import AnomalyFeedback, ThresholdChange
 from schemas.topic import SYSTEM_ANOMALY, SYSTEM_THRESHOLD
 from streams.envelope import Envelope
-from tests.online_models.stream import metrics_of
 from tests.online_models.anomaly.test_alert import SICK, story, told, word
+from tests.online_models.stream import metrics_of
 
 LATENCY = TYPES.index("latency_spike")
 

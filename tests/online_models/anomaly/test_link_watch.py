@@ -226,6 +226,43 @@ def test_what_comes_at_the_same_hour_every_day_is_no_anomaly_for_long() -> None:
     assert len(opened) <= 6
 
 
+def test_what_happened_once_does_not_hide_what_comes_at_that_hour_the_next_day() -> None:
+    records = []
+    for day in range(2):
+        one = story({"throughput_mbps": 0.4}, 1440, 700, 704)
+        records += [msgspec.structs.replace(r, timestamp=r.timestamp + day * 1440 * MINUTE_MS) for r in one]
+    opened = [(one.timestamp - START_MS) // MINUTE_MS for one in told(records) if one.status == "open"]
+    assert opened == [700, 1440 + 700]
+
+
+def wavy(fall: float, begin: int = 400, end: int = 403) -> list[NetworkSample]:
+    """A link whose throughput wanders by half within the hour, and falls by a factor for some minutes."""
+    wander = 0.5 * np.sin(np.arange(600) / 9.0)
+    one = story({"throughput_mbps": fall}, 600, begin, end)
+    return [
+        msgspec.structs.replace(r, throughput_mbps=r.throughput_mbps * float(np.exp(w)))
+        for r, w in zip(one, wander, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("begin", [400, 410, 420, 430, 440])
+def test_a_sudden_fall_shows_beside_a_wide_course(begin: int) -> None:
+    found = told(wavy(0.45, begin, begin + 3))
+    assert found
+    assert (found[0].status, found[0].anomaly_type) == ("open", "throughput_drop")
+    assert begin <= (found[0].timestamp - START_MS) // MINUTE_MS < begin + 3
+
+
+def test_a_wide_course_alone_is_no_anomaly() -> None:
+    assert not told(wavy(1.0))
+
+
+@pytest.mark.parametrize("metric", ["rtt_ms", "throughput_mbps"])
+def test_a_return_to_the_usual_is_no_anomaly(metric: str) -> None:
+    better = {"rtt_ms": 0.4, "throughput_mbps": 2.5}[metric]
+    assert not told(story({metric: better}, end=SICK + 4))
+
+
 def test_the_threshold_follows_the_budget() -> None:
     batch = samples_of(network_stream(minutes=2000, links=8))
     few, many = LinkWatch(false_alarms_per_link_day=0.05), LinkWatch(false_alarms_per_link_day=20.0)
@@ -237,4 +274,4 @@ def test_the_threshold_follows_the_budget() -> None:
 
 
 def test_bytes_of_a_link_are_as_said() -> None:
-    assert LinkWatch().row_bytes == 456
+    assert LinkWatch().row_bytes == 648

@@ -9,20 +9,24 @@ import msgspec
 import numpy as np
 import pytest
 
+from agents import compression, network
 from online_models.drift.distribution import DAY_MS, LEAST, SAMPLE, Distribution, Drift
 from online_models.drift.divergence import binned_ks, binned_psi, ks_distance, psi, reference_edges
 from online_models.drift.watch import (
+    AnswerWatch,
     ForecasterAnswerWatch,
     ForecasterInputWatch,
     SelectorAnswerWatch,
     SelectorInputWatch,
 )
+from online_models.parts import Parts
+from online_models.selector.state import CompressionState
 from schemas.batch import Control
 from schemas.drift import DriftAlert
 from schemas.model import Manifest, ModelAnnouncement
 from schemas.topic import COMPRESSION_PREDICTION, DRIFT_ALERT, NETWORK_FORECAST
 from streams.envelope import Envelope
-from tests.online_models.stream import network_stream, run_cut, samples_of, transfer_stream, transfers_of
+from tests.online_models.stream import encoded, network_stream, run_cut, samples_of, transfer_stream, transfers_of
 
 HOUR = 3_600_000
 N = 3000
@@ -172,6 +176,35 @@ def test_a_changed_fleet_is_alerted_by_feature() -> None:
 def test_answers_are_fields_of_what_is_published(state, topic) -> None:
     assert set(state.names) <= set(topic.record.__struct_fields__)
     assert state(least=LEAST).gauges()
+
+
+def test_answers_of_a_part_are_watched_whatever_the_cut() -> None:
+    records = transfer_stream(4000)
+    changed = [msgspec.structs.replace(r, rtt_ms=30 * r.rtt_ms) if k > 2000 else r for k, r in enumerate(records)]
+    batch = transfers_of(changed)
+
+    def watched() -> Parts:
+        answers = SelectorAnswerWatch(window_ms=60_000, least=500)
+        return Parts({"selector": CompressionState(), "answers": answers})
+
+    whole = watched()
+    result = whole.step(batch)
+    for seed in (1, 2):
+        assert run_cut(watched(), batch, seed) == encoded([(0, result)])
+    found = result.outputs[DRIFT_ALERT]
+    told = {
+        (name, int(row), int(at))
+        for name, row, at in zip(found.columns["feature"], found.row, found.columns["timestamp"], strict=True)
+    }
+    ours = {(row, at) for name, row, at in told if name == "probability_amst"}
+    assert ours
+    assert all(batch.columns["timestamp"][row] == at for row, at in ours)
+    assert whole.gauges()["selector_answer_drift_alerts"][0] > 0
+
+
+def test_agents_watch_their_models_answers() -> None:
+    for agent in (compression.agent, network.agent):
+        assert any(isinstance(part, AnswerWatch) for part in agent.state().parts.values())
 
 
 class OneModel(NamedTuple):
