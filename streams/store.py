@@ -241,7 +241,7 @@ class StateStore:
         self._number += 1
         id_ = (self._writer, self._number)
         state_bytes = len(state) * state.row_bytes
-        round_ = opens = None if written is None else written.round
+        round_, opens = None if written is None else written.round, None
         if round_ is None and (written is None or written.size > 2 * max(state_bytes, _LEAST_BYTES)):
             state.renew()
             round_ = opens = _Round(id_)
