@@ -33,6 +33,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
         When each model was trained last, and whether by plan or not, ms since the epoch.
     asked
         Trainings that drift asked for and that are still to come: model and reason.
+    asked_at
+        Event time of the alert that asked, ms since the epoch, by model.
     refreshed_ms
         When capacity was forecast last.
     keeper
@@ -46,6 +48,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     recent: dict[str, bytes] = {}
     trained: dict[str, int] = {}
     asked: dict[str, str] = {}
+    asked_at: dict[str, int] = {}
     refreshed_ms: int = 0
     keeper: bytes = b""
     counted: dict[str, int] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +10,7 @@ import msgspec
 
 from offline.sidecar.schedule import DEFAULT, PERIOD_MS, Schedule
 from schemas.error import ConfigError
+from streams.log import configure_logging
 from streams.settings import Settings
 from streams.stop import stoppable
 
@@ -34,7 +34,7 @@ PromoteBy = Literal["experiment", "labels", "hand"]
 )
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1), help="Of event time to learn from.")
 @click.option("--drift-hours", default=24.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
-              help="Of event time that a training for drift learns from.")  # fmt: skip
+              help="Of event time since a drift alert that its training waits for and learns from.")  # fmt: skip
 @click.option("--gap", "gap_min", default=360.0, show_default=True, type=click.FloatRange(0),
               help="Minutes at least until a training for drift, or after one that came to nothing.")  # fmt: skip
 @click.option("--promote-by", type=click.Choice(["experiment", "labels", "hand"]), default="experiment",
@@ -50,12 +50,18 @@ PromoteBy = Literal["experiment", "labels", "hand"]
               help="Seconds between checkpoints.")  # fmt: skip
 @click.option("--round", "round_s", default=10.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
               help="Seconds between decisions.")  # fmt: skip
-@click.option("--capacity/--no-capacity", default=True, show_default=True, help="Forecast capacity every day.")
+@click.option("--capacity/--no-capacity", default=True, show_default=True, help="Forecast capacity.")
+@click.option("--capacity-every", default=1440.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
+              help="Minutes between forecasts of capacity.")  # fmt: skip
+@click.option("--each-node", is_flag=True, help="Forecast each node's capacity too, not only that of all together.")
+@click.option("--keep", "kinds", multiple=True, metavar="KIND",
+              help="Topics to read and keep, e.g. system.rollup; repeatable. Default: all.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was counted as one JSON document at the end.")
 def sidecar(
     once: bool, periods: Sequence[str], train_options: Sequence[str], days: int, drift_hours: float,
     gap_min: float, promote_by: PromoteBy, look_every: float, least_labels: int, window_s: float,
-    flush_s: float, round_s: float, capacity: bool, as_json: bool,
+    flush_s: float, round_s: float, capacity: bool, capacity_every: float, each_node: bool, kinds: Sequence[str],
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Keep what streams by, train on it, and lead models from candidate to champion and back.
 
@@ -88,19 +94,23 @@ def sidecar(
     try:
         from offline.sidecar.keeper import Rules
         from offline.sidecar.metric import Metrics
-        from offline.sidecar.service import Options, Sidecar
+        from offline.sidecar.service import TOPICS, Options, Sidecar
         from online_models.experiment.promotion import PromotionRule
     except ImportError as exc:
         raise ConfigError("dwcp sidecar", str(exc), "usable with: pip install 'dwcp-streams[data,train]'") from exc
+    known = {topic.kind: topic for topic in TOPICS}
+    if unknown := set(kinds) - set(known):
+        raise ConfigError("--keep", ", ".join(sorted(unknown)), f"some of {', '.join(known)}")
     options = Options(
         flush_s=flush_s, round_s=round_s, days=days, drift_hours=drift_hours, train=more, capacity=capacity,
+        capacity_s=60 * capacity_every, each_node=each_node, keep=[known[kind] for kind in kinds or known],
         schedule=Schedule(period=period, gap_ms=round(gap_min * 60_000)),
         rules=Rules(
             promote_by=promote_by, promotion=PromotionRule(least_labels=least_labels),
             look_every_ms=round(look_every * 60_000), window_ms=round(window_s * 1000),
         ),
     )  # fmt: skip
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    configure_logging(settings)
     metrics = Metrics()
     with stoppable() as stopped:
         if not once:

@@ -25,7 +25,7 @@ from offline.sidecar.metric import Metrics
 from offline.sidecar.publish import publish_capacity, publish_decisions
 from offline.sidecar.refresh import read_refreshed
 from offline.sidecar.schedule import Schedule, asked_by
-from offline.sidecar.training import Done, Training, export
+from offline.sidecar.training import SOURCE, Done, Training, export
 from schemas.error import DwcpError, InfraError
 from schemas.topic import (
     COMPRESSION_KEYED,
@@ -33,6 +33,7 @@ from schemas.topic import (
     COMPRESSION_PREDICTION,
     DRIFT_ALERT,
     MODEL_REJECTION,
+    Topic,
 )
 from streams.model.registry import read_registry, write_registry
 from streams.model.stage import By
@@ -61,8 +62,11 @@ class Options(Struct, frozen=True, kw_only=True):
         A checkpoint is made after so long, or so many rows; what is not in one is in memory.
     round_s
         Between decisions.
-    days, drift_hours
-        Of event time that a training learns from, and one that drift asked for: what was before teaches the old world.
+    days
+        Of event time that a training learns from.
+    drift_hours
+        Of event time since the alert that a training for drift waits for; it learns from these, because what was
+        before teaches the old world.
     schedule
         Of trainings.
     train
@@ -70,7 +74,13 @@ class Options(Struct, frozen=True, kw_only=True):
     rules
         What decides about versions.
     capacity
-        Whether capacity is forecast every day.
+        Whether capacity is forecast.
+    capacity_s
+        Between forecasts.
+    each_node
+        Whether each node is forecast as well, beside all of them together.
+    keep
+        Topics that are kept; the others are not read. What trainings and decisions need must be among them.
     """
 
     flush_s: float = 60.0
@@ -82,6 +92,9 @@ class Options(Struct, frozen=True, kw_only=True):
     train: Mapping[str, Sequence[str]] = {}
     rules: Rules = Rules()
     capacity: bool = True
+    capacity_s: float = 86_400.0
+    each_node: bool = False
+    keep: Sequence[Topic] = TOPICS
 
 
 class Sidecar:
@@ -109,10 +122,12 @@ class Sidecar:
         self._options = options
         self._metrics = metrics
         self._folder = Path(settings.sidecar_data)
-        self._topics = {settings.name_of(topic): topic for topic in TOPICS}
+        self._topics = {settings.name_of(topic): topic for topic in TOPICS if topic in options.keep}
         self._training: Training | None = None
         self.counted: dict[str, int] = {}
         self._number = 0
+        self._newest: dict[Topic, int] = {}
+        self._tried: dict[str, int] = {}
         self._committed = self._decided = 0.0
         self._ends: dict[Place, int] = {}
         self._forecast: Child | None = None
@@ -173,11 +188,13 @@ class Sidecar:
         for topic, found in taken.items():
             if topic is not MODEL_REJECTION:
                 self._archive.add(topic, found.records, found.origins)
+                self._newest[topic] = max([self._newest.get(topic, 0), *(one.timestamp for one in found.records)])
         self._metrics.behind_s.set(max(now_ms - records[-1].timestamp_ms, 0) / 1000)
         for alert in taken[DRIFT_ALERT].records if DRIFT_ALERT in taken else ():
             self._count(f"drift {alert.model} {alert.level}")
             if due := asked_by(alert):
                 self._asked.setdefault(due.name, due.reason)
+                self._asked_at.setdefault(due.name, alert.timestamp)
         pairs = (COMPRESSION_PREDICTION, COMPRESSION_LABEL, COMPRESSION_KEYED, MODEL_REJECTION)
         columns = [taken[topic].records if topic in taken else () for topic in pairs]
         try:
@@ -197,7 +214,8 @@ class Sidecar:
         rows = self._archive.write(number)
         checkpoint = Checkpoint(
             number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self._trained,
-            asked=self._asked, refreshed_ms=self._refreshed_ms, keeper=self.keeper.capture(), counted=self.counted,
+            asked=self._asked, asked_at=self._asked_at, refreshed_ms=self._refreshed_ms,
+            keeper=self.keeper.capture(), counted=self.counted,
         )  # fmt: skip
         write_checkpoint(self._folder, checkpoint)
         self._number = number
@@ -237,6 +255,7 @@ class Sidecar:
         self._intake: Intake = Intake(self._topics, known.recent)
         self._trained: dict[str, int] = dict(known.trained)
         self._asked: dict[str, str] = dict(known.asked)
+        self._asked_at: dict[str, int] = dict(known.asked_at)
         self._refreshed_ms: int = known.refreshed_ms
         self.keeper = Keeper(self._options.rules, known.keeper)
         failures = {name: n for name, n in self.counted.items() if name.startswith(_FAILURES)}
@@ -299,20 +318,28 @@ class Sidecar:
     def _begin_training(self, now_ms: int) -> None:
         if self._training is not None or not self._caught_up():
             return
-        due = self._options.schedule.due(self._trained, self._asked, now_ms)
+        due = self._options.schedule.due(self._trained, self._ripe(now_ms), now_ms)
         if due is None:
             return
         folder = self._folder / "trainings"
         folder.mkdir(exist_ok=True)
         self.commit()  # what came is to be learned from
-        drifted = due.name in self._asked
-        last_ms = round(self._options.drift_hours * HOUR_MS) if drifted else self._options.days * _DAY_MS
-        data = export(self._archive, due.name, last_ms, folder)
+        since_ms = self._asked_at.get(due.name, 0) if due.name in self._asked else 0
+        data = export(self._archive, due.name, self._options.days * _DAY_MS, folder, since_ms)
         if data is None:
             return
         _log.warning("training %s: %s", due.name, due.reason)
         out = folder / f"{due.name}-{now_ms}"
         self._training = Training(due.name, due.reason, data, out, self._options.train.get(due.name, ()))
+
+    def _ripe(self, now_ms: int) -> dict[str, str]:
+        """Trainings asked for by drift that there is enough of the new world for by now."""
+        wait_ms = round(self._options.drift_hours * HOUR_MS)
+        return {
+            name: reason for name, reason in self._asked.items()
+            if self._newest.get(SOURCE[name], 0) >= self._asked_at.get(name, 0) + wait_ms
+            and now_ms - self._tried.get(name, 0) >= self._options.schedule.gap_ms
+        }  # fmt: skip
 
     def _caught_up(self) -> bool:
         """Whether everything was read that was there at the beginning: less is not worth a training."""
@@ -328,12 +355,16 @@ class Sidecar:
             return
         self._training = None
         now_ms = _now_ms()
-        self._asked.pop(done.name, None)
-        self._trained[done.name] = now_ms
         missed = done.missed or self._announce(done, now_ms)
+        self._tried[done.name] = now_ms
         if missed:
-            self._trained[done.name] = self._options.schedule.after_failure(done.name, now_ms)
             _log.error("training %s came to nothing: %s", done.name, missed)
+        # What drift asked for and came to nothing is tried again after the gap, on more of the new world.
+        if not missed or done.reason != self._asked.get(done.name):
+            self._asked.pop(done.name, None)
+            self._asked_at.pop(done.name, None)
+            failed_ms = self._options.schedule.after_failure(done.name, now_ms)
+            self._trained[done.name] = failed_ms if missed else now_ms
         outcome = "missed" if missed else "announced"
         self._metrics.trainings.labels(done.name, outcome).inc()
         self._count(f"trainings {outcome}")
@@ -354,12 +385,14 @@ class Sidecar:
         return ""
 
     def _refresh(self, now_ms: int) -> None:
-        """Forecast capacity once a day, in a process of its own; publish what it found."""
+        """Forecast capacity when it is time, in a process of its own; publish what it found."""
         before, out = self._folder / _BEFORE, self._folder / f".{_BEFORE}.part"
         if self._forecast is None:
-            if self._options.capacity and now_ms - self._refreshed_ms >= _DAY_MS and self._caught_up():
+            every_ms = self._options.capacity_s * 1000
+            if self._options.capacity and now_ms - self._refreshed_ms >= every_ms and self._caught_up():
                 out.unlink(missing_ok=True)
-                arguments = ["offline.sidecar.refresh", str(self._archive.root), str(before), str(out)]
+                scopes = "nodes" if self._options.each_node else "all"
+                arguments = ["offline.sidecar.refresh", str(self._archive.root), str(before), str(out), scopes]
                 self._forecast = Child(arguments, self._folder / "capacity.log")
             return
         code = self._forecast.code()

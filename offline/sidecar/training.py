@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from offline.sidecar.archive import Archive
@@ -67,8 +68,10 @@ class Training:
         self._child.stop()
 
 
-def export(archive: Archive, name: str, last_ms: int, folder: Path) -> Path | None:
+def export(archive: Archive, name: str, last_ms: int, folder: Path, since_ms: int = 0) -> Path | None:
     """What a training reads, of the last `last_ms` of event time; None while the archive has nothing.
+
+    Nothing from before `since_ms`, UTC epoch ms.
 
     A selector learns from a recording, the others from one Parquet file.
 
@@ -82,15 +85,15 @@ def export(archive: Archive, name: str, last_ms: int, folder: Path) -> Path | No
         return None
     try:
         if name == "selector":
-            return _recording(archive, topic, last_ms, folder / f"{name}.jsonl.zst")
-        return _table(archive, topic, last_ms, folder / f"{name}.parquet")
+            return _recording(archive, topic, last_ms, folder / f"{name}.jsonl.zst", since_ms)
+        return _table(archive, topic, last_ms, folder / f"{name}.parquet", since_ms)
     except OSError as exc:
         raise InfraError(f"cannot write to {folder}: {exc}") from exc
 
 
-def _table(archive: Archive, topic: Topic, last_ms: int, path: Path) -> Path:
+def _table(archive: Archive, topic: Topic, last_ms: int, path: Path, since_ms: int) -> Path:
     writer = None
-    for table in archive.read(topic, last_ms):
+    for table in _since(archive.read(topic, last_ms), since_ms):
         writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
         writer.write_table(table)
     assert writer is not None
@@ -98,12 +101,18 @@ def _table(archive: Archive, topic: Topic, last_ms: int, path: Path) -> Path:
     return path
 
 
-def _recording(archive: Archive, topic: Topic, last_ms: int, path: Path) -> Path:
+def _since(tables: Iterable[pa.Table], since_ms: int) -> Iterator[pa.Table]:
+    """Tables without what was before."""
+    for table in tables:
+        yield table.filter(pc.greater_equal(table["timestamp"].cast(pa.int64()), since_ms)) if since_ms else table
+
+
+def _recording(archive: Archive, topic: Topic, last_ms: int, path: Path, since_ms: int) -> Path:
     assert topic.record is not None
     names = topic.record.__struct_fields__
     offset = 0
     with RecordingFile(path, "the archive") as file:
-        for table in archive.read(topic, last_ms):
+        for table in _since(archive.read(topic, last_ms), since_ms):
             plain = table.select(names).set_column(
                 names.index("timestamp"), "timestamp", table["timestamp"].cast(pa.int64())
             )

@@ -33,13 +33,14 @@ from schemas.system import ANOMALY_TYPES
 LINK_ANOMALIES: Final = ("latency_spike", "throughput_drop")
 """Anomaly types that can befall a link too: its rtt, its capacity."""
 
-DRIFT_TYPES: Final = ("link_capacity", "hde_cost", "contention")
-"""Drifts, times magnitude: a link's capacity, the CPU that HDE needs, the noise of every transfer."""
+DRIFT_TYPES: Final = ("link_capacity", "hde_cost", "contention", "hde_codec")
+"""Drifts, times magnitude: a link's capacity, the CPU that HDE needs, the noise of every transfer, and another
+codec, which needs so much more for large images and small files, and so much less for small images and large files."""
 
 DELIVERY_TYPES: Final = ("duplicate", "late", "out_of_order", "corrupt")
 DATASETS: Final = ("network", "compression", "system")
 
-MAGNITUDE: Final = {"anomaly": 6.0, "link_capacity": 0.5, "hde_cost": 3.0, "contention": 6.0}
+MAGNITUDE: Final = {"anomaly": 6.0, "link_capacity": 0.5, "hde_cost": 3.0, "contention": 6.0, "hde_codec": 4.0}
 """Defaults: anomalies in standard deviations of the metric, drifts as factors."""
 
 _HOUR_S: Final = 3600.0
@@ -104,6 +105,18 @@ class Schedule:
         begun = [f for f in self._endless if f.start_s < 60 * (minute + 1)]
         return [f for f in (*begun, *self._by_minute.get(minute, ())) if f.kind == kind]
 
+    def add(self, fault: Fault) -> None:
+        """Schedule one more fault while the fleet runs; minutes that are generated already stay as they are.
+
+        Raises
+        ------
+        ConfigError
+            When it names a type or entity that does not exist.
+        """
+        self._check(fault)
+        self.faults.append(fault)
+        self._file(fault)
+
     def nodes_of(self, fault: Fault) -> NDArray[np.intp]:
         """Indices of the nodes a fault is on; none when it is on links."""
         if fault.entity == "*":
@@ -158,7 +171,7 @@ class Schedule:
             known |= set(DATASETS)
         elif fault.type == "link_capacity" or fault.type in LINK_ANOMALIES:
             known |= set(self._links) | set(LINK_TYPES)
-        if fault.kind == "anomaly" or fault.type in ("hde_cost", "contention"):
+        if fault.kind == "anomaly" or fault.type in ("hde_cost", "contention", "hde_codec"):
             known |= set(self._nodes)
         if fault.entity not in known:
             some = ", ".join(sorted(known)[:6])

@@ -205,13 +205,15 @@ class Fleet:
         return self._records("network", keys, [values[i] for i in order.tolist()], at[order])
 
     def _compression(self, time_ms: int, minute: int, overlay: Overlay, load: F64, fails: NDArray[np.bool_]) -> Records:
-        senders = Senders(load, fails, np.ones(self.plan.nodes), np.ones(self.plan.nodes))
+        senders = Senders.with_load(load)._replace(hde_fails=fails)
         for fault in self.schedule.active("drift", minute):
             nodes = self.schedule.nodes_of(fault)
             if fault.type == "hde_cost":
                 senders.hde_cost[nodes] *= fault.size()
             elif fault.type == "contention":
                 senders.contention[nodes] *= fault.size()
+            elif fault.type == "hde_codec":
+                senders.codec[nodes] *= fault.size()
         transfers = self.workload.step(time_ms, self.links.state(time_ms, overlay), senders)
         self._selector.step(transfers)
         if self._watch is not None:

@@ -37,6 +37,9 @@ MIX: Final = np.array(
 BASELINE: Final = np.array([0.60, 0.55, 0.35, 0.10])
 """How often a payload of each type has a previous version at the other end."""
 
+IMAGES: Final = 2
+"""The first two payload types: memory and disk images."""
+
 SIZE_MIB: Final = np.array([8.0, 4.0, 1.0, 2.0])
 SIZE_LOG_SD: Final = 0.9
 
@@ -94,12 +97,21 @@ class Senders(NamedTuple):
         Factor on the CPU that HDE needs.
     contention
         Factor on the noise of every transfer.
+    codec
+        Factor on the time and CPU that HDE needs for large memory and disk images and for small files and streams;
+        small images, large files and large streams need so much less.
     """
 
     load: F64
     hde_fails: NDArray[np.bool_]
     hde_cost: F64
     contention: F64
+    codec: F64
+
+    @classmethod
+    def with_load(cls, load: F64) -> Senders:
+        """Hosts with which nothing is wrong."""
+        return cls(load, np.zeros(len(load), np.bool_), np.ones(len(load)), np.ones(len(load)), np.ones(len(load)))
 
 
 class Workload:
@@ -140,7 +152,7 @@ class Workload:
         row = self.bank.group_start[group] + (rng.random(n) * self.bank.group_count[group]).astype(np.int64)
         size_mib = SIZE_MIB[payload_type] * np.exp(SIZE_LOG_SD * rng.standard_normal(n))
         size_mib = np.clip(size_mib, 1 / 64, 512)
-        conditions = self._conditions(state, senders, link, row, size_mib)
+        conditions = self._conditions(state, senders, link, row, size_mib, payload_type)
         result = outcome(conditions, Noise.draw(rng, (n,)))
         shadow = rng.random(n) < SHADOW
         hit_rate = np.where(senders.hde_fails[self._sender[link]], 0.0, self.bank.hit_rate[row])
@@ -156,9 +168,12 @@ class Workload:
             shadow, conditions, result, history,
         )  # fmt: skip
 
-    def _conditions(self, state: LinkState, senders: Senders, link: I64, row: I64, mib: F64) -> Conditions:
+    def _conditions(
+        self, state: LinkState, senders: Senders, link: I64, row: I64, mib: F64, payload_type: I64
+    ) -> Conditions:
         bank, host = self.bank, self._sender[link]
-        cost = senders.hde_cost[host]
+        dearer = (payload_type < IMAGES) == (mib > SIZE_MIB[payload_type])
+        cost = senders.hde_cost[host] * np.where(dearer, senders.codec[host], 1.0 / senders.codec[host])
         return Conditions(
             state.available_mbps[link], state.rtt_ms[link], state.loss[link], self._links.streams[link].astype(float),
             senders.load[host], mib, np.where(senders.hde_fails[host], 1.0, bank.ratio[row]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from schemas.topic import (
     NETWORK_FORECAST,
     NETWORK_RAW,
     NETWORK_SCORE,
+    REJECTS,
     SYSTEM_ANOMALY,
     SYSTEM_RAW,
     SYSTEM_SCORE,
@@ -66,6 +68,7 @@ class DriftSeen(Struct):
     feature: str
     statistic: str
     value: float
+    level: str = "alert"
 
 
 class ForecastSeen(Struct):
@@ -87,9 +90,18 @@ class Audit:
     ----------
     settings
         Where the broker is, and what its topics are called.
+    topics
+        Which to read; the inputs and what accounts for them must be among them.
+    watch
+        Is given the values of more topics, or instead of what is read here.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[Topic] = IN_USE,
+        watch: Mapping[Topic, Callable[[bytes], object]] | None = None,
+    ) -> None:
         self.events: Counter[Topic] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.late = 0
@@ -100,7 +112,7 @@ class Audit:
         self.forecasts: deque[bytes] = deque(maxlen=4)
         self._partitions: dict[tuple[Topic, int], ledger.PartitionLedger] = {}
         self._name = settings.name_of
-        self._topic = {settings.name_of(topic): topic for topic in IN_USE}
+        self._topic = {settings.name_of(topic): topic for topic in topics}
         self._consumer = _consumer(settings)
         known = self._consumer.list_topics(timeout=_ANSWER_S).topics
         self._counts = {topic: len(known[name].partitions) for name, topic in self._topic.items()}
@@ -115,6 +127,7 @@ class Audit:
             NETWORK_FORECAST: self.forecasts.append,
             SYSTEM_ANOMALY: lambda value: self.anomalies.append(_anomaly.decode(value)),
             DRIFT_ALERT: lambda value: self.drift_alerts.append(_drift.decode(value)),
+            **(watch or {}),
         }
 
     def poll(self, timeout_s: float) -> int:
@@ -140,6 +153,8 @@ class Audit:
             if self.first_input_ms is None:
                 self.first_input_ms = sent_ms
             return
+        if message.value() is None and topic not in REJECTS:
+            return  # a control: it concerns the partition, and answers no input
         self.last_output_ms = now_ms
         headers = message.headers() or ()
         bit = _BIT.get(topic)
@@ -166,7 +181,7 @@ class Audit:
     def lost(self) -> int:
         """Inputs on the broker without their outputs, a dead letter or a late record."""
         total = 0
-        for topic in INPUTS:
+        for topic in (one for one in INPUTS if one in self._counts):
             for partition in range(self._counts[topic]):
                 place = TopicPartition(self._name(topic), partition)
                 _, end = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_S)

@@ -20,9 +20,13 @@ from rich.live import Live
 from schemas.error import ConfigError, InfraError
 from schemas.topic import IN_USE, INPUTS
 from streams.demo.audit import Audit
+from streams.demo.plot import check_plot
 from streams.demo.process import Process, free_port, require_free, wait_ready
+from streams.demo.scenario import LIMIT_S, SCENARIOS, Asked
+from streams.demo.scenario import run as run_scenario
 from streams.demo.score import Fault, score_faults
-from streams.demo.view import Rates, closing, line, screen
+from streams.demo.stage import NotShown
+from streams.demo.view import Rates, closing, line, screen, told
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
 from streams.stop import stoppable
@@ -36,6 +40,8 @@ _LINGER_MS = "15"
 _DRAIN_S = 180.0
 _REFRESH_S = 1.0
 _LINE_S = 5.0
+_SPEED = 300
+_NODES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +66,31 @@ class _Fleet:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end, and nothing else on stdout.")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Seed of the simulated fleet.")
 @click.option("--links", default=120, show_default=True, type=click.IntRange(min=1), help="Links in the fleet.")
-@click.option("--nodes", default=24, show_default=True, type=click.IntRange(min=2), help="Hosts in the fleet.")
+@click.option("--nodes", type=click.IntRange(min=2), help="Hosts in the fleet. Default: 24, or a scenario's own.")
 @click.option("--rate", default=2500, show_default=True, type=click.IntRange(min=1), help="Input events per second.")
 @click.option(
-    "--speed", default=300, show_default=True, type=click.IntRange(min=1), help="Event time per second, in s."
+    "--speed", type=click.IntRange(min=1), help="Event time per second, in s. Default: 300, or a scenario's own."
 )
 @click.option("--faults", default="random", show_default=True, help="Fault schedule: random, none or a JSON file.")
 @click.option("--web-port", type=click.IntRange(0, 65535), help="Port of metrics and health; 0 picks a free one.")
+@click.option(
+    "--scenario", type=click.Choice(list(SCENARIOS)), help="Play a story with the sidecar and end; see below."
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a scenario's course to this file.")
+@click.option("--bootstrap", help="A Kafka broker for a scenario, on topics of its own. Default: the embedded one.")
 def demo(
     seconds: int | None,
     as_json: bool,
     seed: int,
     links: int,
-    nodes: int,
+    nodes: int | None,
     rate: int,
-    speed: int,
+    speed: int | None,
     faults: str,
     web_port: int | None,
+    scenario: str | None,
+    plot: Path | None,
+    bootstrap: str | None,
 ) -> None:
     """See predictions flow on one machine, without Kafka, Java or Docker.
 
@@ -88,12 +102,27 @@ def demo(
 
     Event time runs faster than the clock, so that forecasts meet the sample that
     came 15 minutes later within seconds.
+
+    A scenario runs with fleet and sidecar of its own (of the options --seconds, at most 300 by default, --json,
+    --seed, --nodes, --speed, --plot and --bootstrap hold), says on stderr what happens as it happens, and exits with 1
+    when what it is to show did not happen:
+
+    \b
+    drift     a regime changes: alert, retraining, gate, promotion, accuracy falls and recovers
+    poison    bad versions (NaN, wrong features, tampered, slow, worse) are refused or taken back
+    growth    disks of some nodes fill up: rollups, forecasts, URGENT two weeks or more before they are full
+    tuning    parameters are recommended and rolled out: faster than nodes without; a bad one is taken back
     """
+    if scenario is not None:
+        _play(scenario, Asked(seed, plot, speed, nodes), bootstrap, seconds or LIMIT_S, as_json)
+        return
+    if plot is not None or bootstrap is not None:
+        raise click.UsageError("--plot and --bootstrap go with --scenario.")
     settings = Settings.from_environment({**os.environ, "BROKER_URL": _ANY_BROKER})
     if faults not in ("random", "none") and not Path(faults).is_file():
         raise ConfigError("--faults", faults, "random, none or a JSON file")
     port = _free_web_port(web_port, settings.web_port)
-    fleet = _Fleet(seed, links, nodes, rate, speed, faults)
+    fleet = _Fleet(seed, links, nodes or _NODES, rate, speed or _SPEED, faults)
     work = Path(tempfile.mkdtemp(prefix="dwcp-demo-"))
     with EmbeddedBroker(settings, partitions=_PARTITIONS) as broker:
         summary = _run(broker.address, fleet, port, seconds, work, quiet=as_json)
@@ -103,6 +132,17 @@ def demo(
         click.echo(closing(summary))
     if summary["lost"]:
         raise InfraError(f"{summary['lost']} inputs have neither outputs nor a dead letter; logs are in {work}")
+
+
+def _play(name: str, asked: Asked, bootstrap: str | None, limit_s: float, as_json: bool) -> None:
+    if asked.plot is not None:
+        check_plot(asked.plot)
+    summary = run_scenario(name, asked, bootstrap, limit_s)
+    click.echo(json.dumps(summary) if as_json else told(summary))
+    if summary["lost"]:
+        raise InfraError(f"{summary['lost']} inputs have neither outputs nor a dead letter; logs: {summary['logs']}")
+    if summary["not_shown"]:
+        raise NotShown(f"{name}: {summary['not_shown']}; logs: {summary['logs']}")
 
 
 def _free_web_port(asked: int | None, usual: int) -> int:

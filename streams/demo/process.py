@@ -20,14 +20,32 @@ _STOP_S = 20.0
 
 
 class Process:
-    """A child in a session of its own, so that Ctrl-C reaches it only through us."""
+    """A child in a session of its own, so that Ctrl-C reaches it only through us.
 
-    def __init__(self, name: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    Parameters
+    ----------
+    name
+        For messages.
+    args
+        The Python module and its arguments.
+    log
+        What it says on stderr; what it prints is beside it.
+    env
+        More of the environment.
+    nice
+        How much it gives way to the others.
+    """
+
+    def __init__(
+        self, name: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None, nice: int = 0
+    ) -> None:
         self.name = name
         self.log = log
+        self._read = 0
         with log.open("wb") as stderr, log.with_suffix(".out").open("wb") as stdout:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", *args],
+                [*(("nice", "-n", str(nice)) if nice else ()), sys.executable, "-m", *args],
+                stdin=subprocess.PIPE,
                 stdout=stdout,
                 stderr=stderr,
                 env={**os.environ, **(env or {})},
@@ -51,6 +69,29 @@ class Process:
     def stdout(self) -> str:
         """What it printed."""
         return self.log.with_suffix(".out").read_text()
+
+    def tell(self, line: str) -> None:
+        """Write a line to its stdin.
+
+        Raises
+        ------
+        DwcpError
+            When it has ended.
+        """
+        assert self._popen.stdin is not None
+        try:
+            self._popen.stdin.write(line.encode() + b"\n")
+            self._popen.stdin.flush()
+        except BrokenPipeError:
+            raise _ChildError(self, self._popen.wait()) from None
+
+    def heard(self) -> list[str]:
+        """Whole lines that it printed since the last call."""
+        with self.log.with_suffix(".out").open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        return whole.decode().splitlines()
 
     def stop(self) -> int:
         """SIGTERM and wait; SIGKILL after 20 s. The exit code."""

@@ -30,6 +30,8 @@ class _Prediction(Struct):
     confidence: float
     fallback: bool
     model_name: str
+    model_version: str = ""
+    timestamp: int = 0
 
 
 class _ForecastScore(Struct):

@@ -135,3 +135,24 @@ def closing(summary: dict[str, Any]) -> str:
         "logs": summary["logs"],
     }
     return "\n".join(f"{name:<10} {text}" for name, text in rows.items())
+
+
+def told(summary: dict[str, Any]) -> str:
+    """A scenario's summary for people: what it counted, tables as rows; the time line was said as it went."""
+    rows: list[str] = []
+    for name, value in summary.items():
+        if name == "timeline" or value in ("", None):
+            continue
+        if isinstance(value, dict):
+            rows += [f"{name}.{inner:<{max(20 - len(name) - 1, 1)}} {_figures(one)}" for inner, one in value.items()]
+        else:
+            rows.append(f"{name:<20} {_figures(value)}")
+    return "\n".join(rows)
+
+
+def _figures(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_figures(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_figures, value)) or "none"
+    return f"{value:,.4g}" if isinstance(value, float) else "-" if value is None else str(value)

@@ -22,7 +22,7 @@ def run(bank: Bank, seed: int, minutes: int, rate: float = 0.2, n: int = 40) -> 
     rng = np.random.default_rng(seed)
     links = Links(rng, np.arange(n) % 4, np.zeros(n))
     workload = Workload(rng, bank, links, np.arange(n) % NODES, rate)
-    usual = Senders(np.full(NODES, 0.65), np.zeros(NODES, bool), np.ones(NODES), np.ones(NODES))
+    usual = Senders.with_load(np.full(NODES, 0.65))
     batches = []
     for minute in range(minutes):
         links.step()

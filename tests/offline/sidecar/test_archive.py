@@ -103,6 +103,18 @@ def test_a_forecaster_learns_from_the_last_days(archive: Archive, tmp_path: Path
     assert found.time_ms[-1] == START_MS + 71 * HOUR_MS
 
 
+def test_after_drift_only_what_came_since_teaches(archive: Archive, tmp_path: Path) -> None:
+    since_ms = START_MS + 5_000
+    known = transfer_stream(200)  # 50 ms apart
+    archive.add(COMPRESSION_KEYED, known, origins(200))
+    archive.add(NETWORK_KEYED, samples(72), origins(72))
+    archive.write(1)
+    transfers = read_transfers([export(archive, "selector", 30 * DAY_MS, tmp_path, since_ms)])
+    assert sorted(transfers.columns["timestamp"].tolist()) == [r.timestamp for r in known if r.timestamp >= since_ms]
+    links = read_samples([export(archive, "bandwidth", 30 * DAY_MS, tmp_path, START_MS + 70 * HOUR_MS)])
+    assert links.time_ms.tolist() == [START_MS + 70 * HOUR_MS, START_MS + 71 * HOUR_MS]
+
+
 def test_nothing_is_exported_of_nothing(archive: Archive, tmp_path: Path) -> None:
     assert export(archive, "anomaly", DAY_MS, tmp_path) is None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from offline.sidecar.archive import HOUR_MS, Archive
 from offline.sidecar.refresh import main, read_refreshed, refresh
@@ -48,11 +49,28 @@ def test_what_grows_is_planned_for(archive: Archive, tmp_path: Path) -> None:
     assert found is not None
     (forecast,) = found.forecasts
     assert forecast.predicted[-1] == pytest.approx(50 + 0.5 * 90, abs=10)
-    assert found.plan.needs["cpu"].exceeds_at is not None
+    (plan,) = found.plans
+    assert plan.needs["cpu"].exceeds_at is not None
     assert [one.resource for one in found.alerts] == ["cpu"]
 
 
-@pytest.mark.parametrize("hours", [0, 12])
+def test_each_node_is_a_scope_if_asked(archive: Archive) -> None:
+    one = rollups(40 * 24, growth=0.9)
+    other = [replace(r, id=f"o{r.id}", node_id="n2") for r in rollups(40 * 24, growth=0.0)]
+    keep(archive, one + other)
+    found = refresh(archive, None, FIRST_MS, each_node=True)
+    assert found is not None
+    assert {plan.scope for plan in found.plans} == {"all", "n1", "n2"}
+    assert {a.scope for a in found.alerts if a.urgency == "URGENT"} == {"n1"}  # the mean of both hides it
+
+
+def test_what_another_release_wrote_is_no_earlier_forecast(tmp_path: Path) -> None:
+    path = tmp_path / "capacity.json"
+    path.write_bytes(b'{"forecasts": [], "plan": {}, "alerts": []}')
+    assert read_refreshed(path) is None
+
+
+@pytest.mark.parametrize("hours", [0, 12, 27 * 24])
 def test_too_little_is_waited_out(archive: Archive, hours: int) -> None:
     if hours:
         keep(archive, rollups(hours, 0.0))

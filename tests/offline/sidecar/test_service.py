@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer
 
+from offline.sidecar.archive import HOUR_MS
 from offline.sidecar.checkpoint import read_checkpoint
 from offline.sidecar.metric import Metrics
 from offline.sidecar.schedule import Due, Schedule, asked_by
@@ -161,6 +162,45 @@ def test_a_training_that_fails_is_said_and_tried_again_later(settings: Settings)
     now_ms = time.time_ns() // 1_000_000
     assert schedule.due(trained, {}, now_ms) is None
     assert schedule.due(trained, {}, now_ms + schedule.gap_ms) == Due("selector", "monthly")
+
+
+def produce_transfer(settings: Settings, at_ms: int) -> None:
+    producer = Producer({"bootstrap.servers": settings.bootstrap})
+    one = msgspec.structs.replace(transfer_stream(1)[0], timestamp=at_ms, event_id=f"e{at_ms}")
+    producer.produce(COMPRESSION_KEYED.name, msgspec.json.encode(one), b"a:b")
+    producer.flush()
+
+
+def test_a_training_for_drift_waits_for_the_new_world_and_is_tried_again(settings: Settings) -> None:
+    alert = DriftAlert("d", START_MS, "selector", "error", "adwin", 0.4, 0.1, 100, "v1", "alert")
+    producer = Producer({"bootstrap.servers": settings.bootstrap})
+    producer.produce(DRIFT_ALERT.name, msgspec.json.encode(alert))
+    producer.flush()
+    produce_transfer(settings, START_MS + HOUR_MS // 2)
+    options = {"schedule": Schedule(period={"selector": "never"}), "drift_hours": 1.0}
+    options["train"] = {"selector": ["--no-such-option"]}
+    waiting = made(settings, **options)
+    waiting.once(lambda: False)
+    assert "trainings missed" not in waiting.counted
+    produce_transfer(settings, START_MS + HOUR_MS)
+    found = made(settings, **options)
+    found.once(lambda: False)
+    assert found.counted["trainings missed"] == 1
+    known = read_checkpoint(Path(settings.sidecar_data))
+    assert (list(known.asked), known.asked_at, known.trained) == (["selector"], {"selector": START_MS}, {})
+    now_ms = time.time_ns() // 1_000_000
+    assert not found._ripe(now_ms)
+    assert found._ripe(now_ms + options["schedule"].gap_ms)
+
+
+def test_only_what_is_asked_for_is_kept(settings: Settings) -> None:
+    send(settings, 0, 10)
+    produce_transfer(settings, START_MS)
+    found = made(settings, keep=[NETWORK_KEYED])
+    found.once(lambda: False)
+    assert found.counted["rows"] == 10
+    result = CliRunner().invoke(dwcp, ["sidecar", "--once", "--keep", "no.such"])
+    assert isinstance(result.exception, ConfigError)
 
 
 def test_drift_goes_before_the_plan_but_not_too_often() -> None:
