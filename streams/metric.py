@@ -116,6 +116,13 @@ class Metrics:
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
             registry=r,
         )
+        self.model_answer_seconds = Histogram(
+            "dwcp_model_answer_seconds",
+            "Processor time of one call of a trained model",
+            ["model"],
+            buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05),
+            registry=r,
+        )
         self.model_rejections = Counter(
             "dwcp_model_rejections", "Announced models that did not verify", ["reason"], registry=r
         )

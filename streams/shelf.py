@@ -21,20 +21,18 @@ import numpy as np
 
 from schemas.batch import Control
 from schemas.error import DwcpError, FeatureMismatch, InfraError, ModelError, ModelRejected, Refusal
-from schemas.model import ModelAnnouncement, ModelRejection
+from schemas.model import Manifest, ModelAnnouncement, ModelRejection
 from schemas.topic import MODEL_REJECTION
 from streams.agent import Load
 from streams.metric import Metrics
 from streams.model.signature import check_signature
 from streams.model.store import ModelStore, path_of
+from streams.timed import Timed, limit_of
 
 _log = logging.getLogger(__name__)
 
 _KIND: Final = "model"
 _IN_USE: Final = ("champion", "challenger", "shadow")
-_SLOWEST_MS: Final[Mapping[str, float]] = {"selector": 2.0}
-_SLOWEST_OTHER_MS: Final = 10.0
-"""What one answer may take of a processor; a slower one would hold up every record behind it."""
 _TIMED: Final = 7
 _KEPT: Final = 16
 """Models kept; one that is asked again after it had to go is fetched again."""
@@ -98,16 +96,22 @@ class Shelf:
             return
         refused = self._fetch(said.artifact_sha256, partial(self._announced, said), self._loaders[said.model_name])
         if refused is not None and not isinstance(refused, InfraError):
-            self._rejections.append(self._rejection(said, refused))
+            about = (said.model_name, said.model_version, said.artifact_sha256)
+            self._rejections.append(self._rejection(*about, refused))
+
+    def _serves_badly(self, sha256: str, manifest: Manifest, error: ModelRejected) -> None:
+        """Say that a model in use should not be: the sidecar takes it back, at one place of each log."""
+        self._metrics.model_rejections.labels(type(error).__name__).inc()
+        _log.error("model %s %s: %s", manifest.model_name, manifest.model_version, error)
+        self._rejections.append(self._rejection(manifest.model_name, manifest.model_version, sha256, error))
 
     def take_rejections(self) -> list[ModelRejection]:
         """What was refused since the last call, to be published."""
         taken, self._rejections = self._rejections, []
         return taken
 
-    def _rejection(self, said: ModelAnnouncement, error: DwcpError) -> ModelRejection:
+    def _rejection(self, name: str, version: str, sha256: str, error: DwcpError) -> ModelRejection:
         at = time.time_ns() // 1_000_000
-        name, version, sha256 = said.model_name, said.model_version, said.artifact_sha256
         own = f"{name}:{version}/{sha256[:12]}/{self._worker}:{MODEL_REJECTION.kind}"
         reason: Refusal = error.reason if isinstance(error, ModelRejected | FeatureMismatch) else "format"
         return ModelRejection(own, at, name, version, sha256, reason, str(error), self._worker)
@@ -144,7 +148,8 @@ class Shelf:
                 elif content is not None:  # the announcement may be wrong about an artifact that is good
                     self._refused.add(sha256)
                 return exc
-            self._models[sha256] = model
+            answers = self._metrics.model_answer_seconds.labels(model.manifest.model_name)
+            self._models[sha256] = Timed(model, partial(self._serves_badly, sha256), answers.observe)
             while len(self._models) > _KEPT:
                 del self._models[next(iter(self._models))]
         elapsed = perf_counter() - started
@@ -178,7 +183,7 @@ def _check_speed(model: Any) -> None:
     """
     manifest = model.manifest
     x = np.zeros((1, *manifest.input_shape), np.float32)
-    limit_ms = _SLOWEST_MS.get(manifest.model_name, _SLOWEST_OTHER_MS)
+    limit_ms = limit_of(model)
     taken = []
     for _ in range(_TIMED):
         began = time.thread_time()

@@ -180,3 +180,39 @@ def test_a_model_that_is_too_slow_for_its_use_stays_off(tmp_path: Path, name: st
     shelf.take(Control(KIND, msgspec.json.encode(said), b"a/0/0", 0, 0))
     assert (shelf.get(said.artifact_sha256) is not None) == bool(allowed)
     assert [one.reason for one in shelf.take_rejections()] == ([] if allowed else ["slow"])
+
+
+class Tiring(OnnxModel):
+    """A model that is quick while it is looked at, and slow on what comes then."""
+
+    slow = False
+
+    def predict(self, x: Any) -> Any:
+        end = time.thread_time() + 0.003
+        while self.slow and time.thread_time() < end:
+            pass
+        return super().predict(x)
+
+
+def test_a_model_that_becomes_slow_is_said_to_be_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    content = seal(linear([2.0, 3.0], "Identity"), manifest(model_name="selector"), GOLDEN)
+    shelf = Shelf(bench.store, "", {"selector": partial(Tiring, features=FEATURES)}, bench.metrics, "w1")
+    said = bench.put(content, model_name="selector")
+    shelf.take(Control(KIND, msgspec.json.encode(said), b"a/0/0", 0, 0))
+    model = shelf.get(said.artifact_sha256)
+    assert model is not None
+    for _ in range(10):
+        model.predict(GOLDEN)
+    model._model.slow = True
+    for _ in range(10):
+        model.predict(GOLDEN)
+    assert shelf.take_rejections() == []
+    for _ in range(5):
+        model.predict(GOLDEN)
+    (found,) = shelf.take_rejections()
+    assert (found.reason, found.model_version, found.artifact_sha256) == (
+        "slow", model.manifest.model_version, said.artifact_sha256,
+    )  # fmt: skip
+    assert "11 of its last 21 answers" in found.message
+    assert shelf.get(said.artifact_sha256) is model, "who decides is the sidecar"
