@@ -87,20 +87,24 @@ def learn(state: NDArray[Any], intercept: NDArray[Any], x: NDArray[Any], label: 
         before = row.mean
         row.mean += (x[j] - before) / row.count
         row.variance += ((x[j] - before) * (x[j] - row.mean) - row.variance) / row.count
-    sign = 1.0 if label == 1 else -1.0
-    z = _logit(state, intercept, x) * sign
-    if z > 18.0:
-        gradient = math.exp(-z) * -sign
-    elif z < -18.0:
-        gradient = -sign
-    else:
-        gradient = -sign / (math.exp(z) + 1.0)
-    gradient *= importance
+    gradient = importance * gradient_of(_logit(state, intercept, x), label)
     intercept[0] -= INTERCEPT_RATE * gradient
     for j in range(x.shape[0]):
         if not math.isnan(x[j]):
             row = state[j]
             row.weight -= LEARNING_RATE * (_scaled(row.mean, row.variance, x[j]) * gradient)
+
+
+@njit(cache=True)
+def gradient_of(logit: float, label: int) -> float:
+    """Slope of the log loss at a logit."""
+    sign = 1.0 if label == 1 else -1.0
+    z = logit * sign
+    if z > 18.0:
+        return math.exp(-z) * -sign
+    if z < -18.0:
+        return -sign
+    return -sign / (math.exp(z) + 1.0)
 
 
 @njit(cache=True)

@@ -8,9 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.anomaly.alert import RESOLVED, STATUSES
 from online_models.anomaly.link_baseline import LINK_HARM, LINK_METRICS, N_LINK_METRICS, OFFSET
-from online_models.anomaly.rule import ACTIONS, GROUPS, SEVERITIES
+from online_models.anomaly.record import alert_columns, suffixes
 from schemas.batch import Output
 from schemas.feedback import OF_LINK
 from schemas.key import key_of
@@ -52,31 +51,17 @@ def link_alert_records(
     types = [LINK_TYPES[code] for code in moments["type"].tolist()]
     node, peer = columns["node_id"][row], columns["peer_id"][row]
     link = [key_of(*ends).decode() for ends in zip(node.tolist(), peer.tolist(), strict=True)]
-    opened_at = moments["opened_at"].tolist()
-    over = (moments["status"] == RESOLVED).tolist()
     return Output(
         row,
         {
-            "timestamp": columns["timestamp"][row],
-            "node_id": node,
-            "anomaly_type": types,
-            "severity": [SEVERITIES[code] for code in moments["severity"].tolist()],
-            "severity_score": own["severity_score"],
-            "anomaly_score": own["score"],
+            **alert_columns(columns, moments, own, types, link),
             "detection_method": [METHOD] * len(row),
             "top_contributing_features": [_top(z) for z in own["z"]],
             "metrics": [dict(zip(LINK_METRICS, values.tolist(), strict=True)) for values in x[row]],
             "baseline_comparison": [_compare(values, one) for values, one in zip(x[row], own, strict=True)],
-            "recommended_actions": [list(ACTIONS[name] * (not done)) for done, name in zip(over, types, strict=True)],
-            "status": [STATUSES[code] for code in moments["status"].tolist()],
-            "alert_id": [f"{of}/{at}:{name}" for of, at, name in zip(link, opened_at, types, strict=True)],
-            "opened_at": moments["opened_at"],
-            "last_seen_at": moments["seen_at"],
-            "occurrences": moments["count"],
-            "metric_group": [GROUPS[name] for name in types],
             "peer_id": peer,
         },
-        suffix=[f"{OF_LINK}.{'resolved.' if done else ''}{name}" for done, name in zip(over, types, strict=True)],
+        suffix=[f"{OF_LINK}.{end}" for end in suffixes(moments, types)],
     )
 
 

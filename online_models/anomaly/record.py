@@ -47,33 +47,63 @@ def alert_records(
     row = moments["row"]
     own = verdict[row]
     types = [TYPES[code] for code in moments["type"].tolist()]
-    status = [STATUSES[code] for code in moments["status"].tolist()]
-    node, opened_at = columns["node_id"][row], moments["opened_at"].tolist()
-    over = (moments["status"] == RESOLVED).tolist()
+    shared = alert_columns(columns, moments, own, types, columns["node_id"][row].tolist())
     return Output(
         row,
         {
-            "timestamp": columns["timestamp"][row],
-            "node_id": node,
-            "anomaly_type": types,
-            "severity": [SEVERITIES[code] for code in moments["severity"].tolist()],
-            "severity_score": own["severity_score"],
-            "anomaly_score": own["score"],
+            **shared,
             "detection_method": _METHOD[own["method"]],
             "top_contributing_features": [top_contributors(z) for z in own["z"]],
             "metrics": [dict(zip(METRICS, values.tolist(), strict=True)) for values in x[row]],
             "baseline_comparison": [_compare(values, found) for values, found in zip(x[row], own, strict=True)],
-            "recommended_actions": [list(ACTIONS[name] * (not done)) for done, name in zip(over, types, strict=True)],
-            "status": status,
-            "alert_id": [f"{of}/{at}:{name}" for of, at, name in zip(node.tolist(), opened_at, types, strict=True)],
-            "opened_at": moments["opened_at"],
-            "last_seen_at": moments["seen_at"],
-            "occurrences": moments["count"],
-            "metric_group": [GROUPS[name] for name in types],
             "peer_id": [""] * len(row),
         },
-        suffix=[f"resolved.{name}" if done else name for done, name in zip(over, types, strict=True)],
+        suffix=suffixes(moments, types),
     )
+
+
+def alert_columns(
+    columns: Mapping[str, NDArray[Any]], moments: NDArray[Any], found: NDArray[Any], types: list[str], of: list[str]
+) -> dict[str, Any]:
+    """What is said of alerts whatever they are of.
+
+    Parameters
+    ----------
+    columns
+        Of the batch.
+    moments
+        The alerts' moments, `[m]`.
+    found
+        What was found at each, with `severity_score` and `score`.
+    types, of
+        Names of their types, and of what they are of.
+    """
+    row, opened_at = moments["row"], moments["opened_at"].tolist()
+    over = _over(moments)
+    return {
+        "timestamp": columns["timestamp"][row],
+        "node_id": columns["node_id"][row],
+        "anomaly_type": types,
+        "severity": [SEVERITIES[code] for code in moments["severity"].tolist()],
+        "severity_score": found["severity_score"],
+        "anomaly_score": found["score"],
+        "recommended_actions": [list(ACTIONS[name] * (not done)) for done, name in zip(over, types, strict=True)],
+        "status": [STATUSES[code] for code in moments["status"].tolist()],
+        "alert_id": [f"{one}/{at}:{name}" for one, at, name in zip(of, opened_at, types, strict=True)],
+        "opened_at": moments["opened_at"],
+        "last_seen_at": moments["seen_at"],
+        "occurrences": moments["count"],
+        "metric_group": [GROUPS[name] for name in types],
+    }
+
+
+def suffixes(moments: NDArray[Any], types: list[str]) -> list[str]:
+    """Ends of the alerts' ids."""
+    return [f"resolved.{name}" if done else name for done, name in zip(_over(moments), types, strict=True)]
+
+
+def _over(moments: NDArray[Any]) -> list[bool]:
+    return (moments["status"] == RESOLVED).tolist()  # type: ignore[no-any-return]
 
 
 def change_records(control: Control, feedback: AnomalyFeedback, change: Change, true: int, false: int) -> Output:

@@ -127,15 +127,7 @@ def learn_breach(
         deviation = math.sqrt(variance)
         work[0, j], work[1, j] = mean, variance
         work[3, j] = deviation if variance != 0.0 else math.inf
-    sign = 1.0 if label == 1 else -1.0
-    z = _breach_logit(intercept, work, x) * sign
-    if z > 18.0:
-        gradient = math.exp(-z) * -sign
-    elif z < -18.0:
-        gradient = -sign
-    else:
-        gradient = -sign / (math.exp(z) + 1.0)
-    gradient *= importance
+    gradient = importance * logistic.gradient_of(_breach_logit(intercept, work, x), label)
     intercept[0] -= logistic.INTERCEPT_RATE * gradient
     for j in range(x.shape[0]):
         work[2, j] -= logistic.LEARNING_RATE * (work[4, j] * gradient)
