@@ -94,7 +94,8 @@ def sidecar(
     try:
         from offline.sidecar.keeper import Rules
         from offline.sidecar.metric import Metrics
-        from offline.sidecar.service import TOPICS, Options, Sidecar
+        from offline.sidecar.options import TOPICS, Options
+        from offline.sidecar.service import Sidecar
         from online_models.experiment.promotion import PromotionRule
     except ImportError as exc:
         raise ConfigError("dwcp sidecar", str(exc), "usable with: pip install 'dwcp-streams[data,train]'") from exc

@@ -7,25 +7,21 @@ trouble, it begins again from the last one: what it read since is read again, an
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
-from offline.sidecar.archive import ARCHIVED, HOUR_MS, Archive
-from offline.sidecar.candidate import announce_trained
+from offline.sidecar.archive import Archive
 from offline.sidecar.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from offline.sidecar.child import Child
 from offline.sidecar.intake import Intake
-from offline.sidecar.keeper import WHO, Keeper, Rules, Said
+from offline.sidecar.keeper import Keeper, Said
 from offline.sidecar.metric import Metrics
+from offline.sidecar.options import TOPICS, Options
 from offline.sidecar.publish import publish_capacity, publish_decisions
 from offline.sidecar.refresh import read_refreshed
-from offline.sidecar.schedule import Schedule, asked_by
-from offline.sidecar.training import SOURCE, Done, Training, export
+from offline.sidecar.trainer import Trainer
 from schemas.error import DwcpError, InfraError
 from schemas.topic import (
     COMPRESSION_KEYED,
@@ -33,68 +29,20 @@ from schemas.topic import (
     COMPRESSION_PREDICTION,
     DRIFT_ALERT,
     MODEL_REJECTION,
-    Topic,
 )
-from streams.model.registry import read_registry, write_registry
-from streams.model.stage import By
-from streams.model.store import ModelStore
+from streams.model.registry import read_registry
 from streams.recording.format import Recorded
 from streams.recording.log import Log, Place, Span
 from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-TOPICS: Final = (*ARCHIVED, MODEL_REJECTION)
 _DAY_MS: Final = 86_400_000
 _PAUSE_S: Final = 2.0
 _PIECE: Final = 5_000
 _KEPT_TRAININGS: Final = 5
 _BEFORE: Final = "capacity.json"
 _FAILURES: Final = "failures"
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """How a sidecar works.
-
-    Parameters
-    ----------
-    flush_s, flush_rows
-        A checkpoint is made after so long, or so many rows; what is not in one is in memory.
-    round_s
-        Between decisions.
-    days
-        Of event time that a training learns from.
-    drift_hours
-        Of event time since the alert that a training for drift waits for; it learns from these, because what was
-        before teaches the old world.
-    schedule
-        Of trainings.
-    train
-        More options of `dwcp train NAME`, by name.
-    rules
-        What decides about versions.
-    capacity
-        Whether capacity is forecast.
-    capacity_s
-        Between forecasts.
-    each_node
-        Whether each node is forecast as well, beside all of them together.
-    keep
-        Topics that are kept; the others are not read. What trainings and decisions need must be among them.
-    """
-
-    flush_s: float = 60.0
-    flush_rows: int = 100_000
-    round_s: float = 10.0
-    days: int = 30
-    drift_hours: float = 24.0
-    schedule: Schedule = Schedule()
-    train: Mapping[str, Sequence[str]] = {}
-    rules: Rules = Rules()
-    capacity: bool = True
-    capacity_s: float = 86_400.0
-    each_node: bool = False
-    keep: Sequence[Topic] = TOPICS
 
 
 class Sidecar:
@@ -123,11 +71,9 @@ class Sidecar:
         self._metrics = metrics
         self._folder = Path(settings.sidecar_data)
         self._topics = {settings.name_of(topic): topic for topic in TOPICS if topic in options.keep}
-        self._training: Training | None = None
+        self.trainer = Trainer(settings, options, self._folder / "trainings")
         self.counted: dict[str, int] = {}
         self._number = 0
-        self._newest: dict[Topic, int] = {}
-        self._tried: dict[str, int] = {}
         self._committed = self._decided = 0.0
         self._ends: dict[Place, int] = {}
         self._forecast: Child | None = None
@@ -156,10 +102,10 @@ class Sidecar:
         with self._log() as log:
             self._take_all(log.read(stopped))
         self.commit()
-        self._begin_training(_now_ms())
-        while self._training is not None and not stopped():
-            self._end_training()
+        self._train(_now_ms())
+        while self.trainer.busy and not stopped():
             time.sleep(0.05)
+            self._train(_now_ms())
         self._every(_now_ms())
         while self._forecast is not None and not stopped():
             self._guarded("capacity", lambda: self._refresh(_now_ms()))
@@ -168,9 +114,7 @@ class Sidecar:
 
     def close(self) -> None:
         """End what runs, and write what is not written."""
-        if self._training is not None:
-            self._training.stop()  # it is not noted as done, so it begins again
-            self._training = None
+        self.trainer.stop()
         if self._forecast is not None:
             self._forecast.stop()
             self._forecast = None
@@ -188,13 +132,11 @@ class Sidecar:
         for topic, found in taken.items():
             if topic is not MODEL_REJECTION:
                 self._archive.add(topic, found.records, found.origins)
-                self._newest[topic] = max([self._newest.get(topic, 0), *(one.timestamp for one in found.records)])
+                self.trainer.see({topic: max((one.timestamp for one in found.records), default=0)})
         self._metrics.behind_s.set(max(now_ms - records[-1].timestamp_ms, 0) / 1000)
         for alert in taken[DRIFT_ALERT].records if DRIFT_ALERT in taken else ():
             self._count(f"drift {alert.model} {alert.level}")
-            if due := asked_by(alert):
-                self._asked.setdefault(due.name, due.reason)
-                self._asked_at.setdefault(due.name, alert.timestamp)
+            self.trainer.hear(alert)
         pairs = (COMPRESSION_PREDICTION, COMPRESSION_LABEL, COMPRESSION_KEYED, MODEL_REJECTION)
         columns = [taken[topic].records if topic in taken else () for topic in pairs]
         try:
@@ -213,8 +155,8 @@ class Sidecar:
         number = self._number + 1
         rows = self._archive.write(number)
         checkpoint = Checkpoint(
-            number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self._trained,
-            asked=self._asked, asked_at=self._asked_at, refreshed_ms=self._refreshed_ms,
+            number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self.trainer.trained,
+            asked=self.trainer.asked, asked_at=self.trainer.asked_at, refreshed_ms=self._refreshed_ms,
             keeper=self.keeper.capture(), counted=self.counted,
         )  # fmt: skip
         write_checkpoint(self._folder, checkpoint)
@@ -253,9 +195,7 @@ class Sidecar:
         self._number = known.number
         self._offsets: dict[str, dict[int, int]] = {name: dict(found) for name, found in known.offsets.items()}
         self._intake: Intake = Intake(self._topics, known.recent)
-        self._trained: dict[str, int] = dict(known.trained)
-        self._asked: dict[str, str] = dict(known.asked)
-        self._asked_at: dict[str, int] = dict(known.asked_at)
+        self.trainer.restore(known)
         self._refreshed_ms: int = known.refreshed_ms
         self.keeper = Keeper(self._options.rules, known.keeper)
         failures = {name: n for name, n in self.counted.items() if name.startswith(_FAILURES)}
@@ -305,8 +245,7 @@ class Sidecar:
             self.commit()
         if time.monotonic() - self._decided >= self._options.round_s:
             self._decided = time.monotonic()
-            self._guarded("training", self._end_training)
-            self._guarded("training", lambda: self._begin_training(now_ms))
+            self._guarded("training", lambda: self._train(now_ms))
             self._every(now_ms)
 
     def _every(self, now_ms: int) -> None:
@@ -315,31 +254,18 @@ class Sidecar:
         self._guarded("capacity", lambda: self._refresh(now_ms))
         self._guarded("retention", lambda: self._metrics.expired.inc(self._archive.expire(now_ms)))
 
-    def _begin_training(self, now_ms: int) -> None:
-        if self._training is not None or not self._caught_up():
+    def _train(self, now_ms: int) -> None:
+        """Note what became of a training, and begin the next one that is due."""
+        if (done := self.trainer.end(now_ms)) is not None:
+            outcome = "missed" if done.missed else "announced"
+            self._metrics.trainings.labels(done.name, outcome).inc()
+            self._count(f"trainings {outcome}")
+            self.commit()
+        if self.trainer.busy or not self._caught_up():
             return
-        due = self._options.schedule.due(self._trained, self._ripe(now_ms), now_ms)
-        if due is None:
-            return
-        folder = self._folder / "trainings"
-        folder.mkdir(exist_ok=True)
-        self.commit()  # what came is to be learned from
-        since_ms = self._asked_at.get(due.name, 0) if due.name in self._asked else 0
-        data = export(self._archive, due.name, self._options.days * _DAY_MS, folder, since_ms)
-        if data is None:
-            return
-        _log.warning("training %s: %s", due.name, due.reason)
-        out = folder / f"{due.name}-{now_ms}"
-        self._training = Training(due.name, due.reason, data, out, self._options.train.get(due.name, ()))
-
-    def _ripe(self, now_ms: int) -> dict[str, str]:
-        """Trainings asked for by drift that there is enough of the new world for by now."""
-        wait_ms = round(self._options.drift_hours * HOUR_MS)
-        return {
-            name: reason for name, reason in self._asked.items()
-            if self._newest.get(SOURCE[name], 0) >= self._asked_at.get(name, 0) + wait_ms
-            and now_ms - self._tried.get(name, 0) >= self._options.schedule.gap_ms
-        }  # fmt: skip
+        if (due := self.trainer.due(now_ms)) is not None:
+            self.commit()  # what came is to be learned from
+            self.trainer.begin(due, self._archive, now_ms)
 
     def _caught_up(self) -> bool:
         """Whether everything was read that was there at the beginning: less is not worth a training."""
@@ -348,41 +274,6 @@ class Sidecar:
             if self._offsets.get(place.topic, {}).get(place.partition, 0) < end
         }  # fmt: skip
         return not self._ends
-
-    def _end_training(self) -> None:
-        done = self._training.poll() if self._training else None
-        if done is None:
-            return
-        self._training = None
-        now_ms = _now_ms()
-        missed = done.missed or self._announce(done, now_ms)
-        self._tried[done.name] = now_ms
-        if missed:
-            _log.error("training %s came to nothing: %s", done.name, missed)
-        # What drift asked for and came to nothing is tried again after the gap, on more of the new world.
-        if not missed or done.reason != self._asked.get(done.name):
-            self._asked.pop(done.name, None)
-            self._asked_at.pop(done.name, None)
-            failed_ms = self._options.schedule.after_failure(done.name, now_ms)
-            self._trained[done.name] = failed_ms if missed else now_ms
-        outcome = "missed" if missed else "announced"
-        self._metrics.trainings.labels(done.name, outcome).inc()
-        self._count(f"trainings {outcome}")
-        for old in sorted(done.out.parent.glob(f"{done.name}-*[0-9]"))[:-_KEPT_TRAININGS]:
-            shutil.rmtree(old, ignore_errors=True)
-            old.with_suffix(".log").unlink(missing_ok=True)
-        self.commit()
-
-    def _announce(self, done: Done, now_ms: int) -> str:
-        """Announce what was trained; why not, if so."""
-        try:
-            catalogue = read_registry(self._settings).catalogue
-            store = ModelStore(self._settings.model_store)
-            said = announce_trained(catalogue, store, done.out, By(WHO, now_ms, f"trained: {done.reason}"))
-            write_registry(self._settings, [said])
-        except DwcpError as exc:
-            return str(exc)
-        return ""
 
     def _refresh(self, now_ms: int) -> None:
         """Forecast capacity when it is time, in a process of its own; publish what it found."""

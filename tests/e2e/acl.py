@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 )
 
 from app import app
-from offline.sidecar.service import TOPICS as KEPT
+from offline.sidecar.options import TOPICS as KEPT
 from schemas.topic import (
     CAPACITY_ALERT,
     CAPACITY_FORECAST,

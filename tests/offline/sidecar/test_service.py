@@ -22,8 +22,9 @@ from confluent_kafka import Producer
 from offline.sidecar.archive import HOUR_MS
 from offline.sidecar.checkpoint import read_checkpoint
 from offline.sidecar.metric import Metrics
+from offline.sidecar.options import Options
 from offline.sidecar.schedule import Due, Schedule, asked_by
-from offline.sidecar.service import Options, Sidecar
+from offline.sidecar.service import Sidecar
 from schemas.drift import DriftAlert
 from schemas.error import ConfigError
 from schemas.header import CE_ID, ORIGIN
@@ -189,8 +190,8 @@ def test_a_training_for_drift_waits_for_the_new_world_and_is_tried_again(setting
     known = read_checkpoint(Path(settings.sidecar_data))
     assert (list(known.asked), known.asked_at, known.trained) == (["selector"], {"selector": START_MS}, {})
     now_ms = time.time_ns() // 1_000_000
-    assert not found._ripe(now_ms)
-    assert found._ripe(now_ms + options["schedule"].gap_ms)
+    assert found.trainer.due(now_ms) is None
+    assert found.trainer.due(now_ms + options["schedule"].gap_ms) is not None
 
 
 def test_only_what_is_asked_for_is_kept(settings: Settings) -> None:
