@@ -39,6 +39,9 @@ from streams.wire import Wire
 _log = logging.getLogger(__name__)
 
 _HEADER_OVERHEAD_BYTES: Final = 512
+_REST_S: Final = 0.01
+_LARGE: Final = 256
+"""Records from which on a batch costs little more per record than a larger one."""
 
 
 class Runner:
@@ -102,19 +105,28 @@ class Runner:
         """Process chunks until they end.
 
         Chunks that wait while one is processed are joined by partition, so that a busy
-        worker pays once per batch for what an idle one pays per chunk.
+        worker pays once per batch for what an idle one pays per chunk. After a round of small
+        batches the agent rests as long as that took, at most 10 ms, while others work and chunks gather.
         """
         waiting: asyncio.Queue[Chunk | None] = asyncio.Queue(self._settings.buffer_batches)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(fill(waiting, chunks))
             more = True
+            rest_s = 0.0
             while more:
                 ready = [await waiting.get()]
+                if rest_s:
+                    await asyncio.sleep(rest_s)
                 while not waiting.empty():
                     ready.append(waiting.get_nowait())
                 more = ready[-1] is not None
-                for group in by_partition([c for c in ready if c is not None], self._settings.batch_max_records):
+                given = [c for c in ready if c is not None]
+                groups = by_partition(given, self._settings.batch_max_records)
+                began = perf_counter()
+                for group in groups:
                     await self.process(group)
+                is_small = sum(map(len, given)) < _LARGE * len(groups)
+                rest_s = min(perf_counter() - began, _REST_S) if is_small else 0.0
 
     async def process(self, chunks: Sequence[Chunk]) -> None:
         """Process consecutive chunks of one partition and mark them done; never raises, except when cancelled."""
