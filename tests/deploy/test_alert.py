@@ -65,7 +65,7 @@ def test_a_query_asks_for_what_a_worker_exposes(where: str, query: str) -> None:
 
 
 def test_labels_are_few_and_never_a_node_or_a_link() -> None:
-    allowed = {"agent", "topic", "reason", "name", "le"}
+    allowed = {"agent", "topic", "reason", "name", "model", "le"}  # the models that agents ask have four names
     for collector in app.metrics.registry._collector_to_names:
         assert set(getattr(collector, "_labelnames", ())) <= allowed, collector
     for family in text_string_to_metric_families(app.metrics.render().decode()):
