@@ -101,7 +101,7 @@ def opened(worker: Worker, scheme: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_shows_what_the_api_says_and_complains_of_nothing(worker: Worker, scheme: Any, tmp_path: Path) -> None:
     with opened(worker, scheme) as page:
-        page.wait_for_function("document.getElementById('s-worker')?.textContent === 'ready'", timeout=30_000)
+        page.wait_for_selector("#s-worker:text-is('ready')", timeout=30_000)
         page.wait_for_timeout(1500)
         said = state(worker, page.input_value("#link"))
         status = {name: page.inner_text(f"#s-{name}") for name in ("worker", "events", "dead", "partitions", "late")}

@@ -69,7 +69,7 @@ def opened(served: web.Application, expected: tuple[str, ...] = ()) -> Iterator[
 
 def test_an_empty_page_says_what_is_missing_and_how_it_comes() -> None:
     with opened(pages(View())) as page:
-        page.wait_for_function("document.documentElement.dataset.shown")
+        page.wait_for_selector("html[data-shown]", state="attached")
         sections = page.locator("[data-for]")
         assert sections.count() >= 9
         for k in range(sections.count()):
@@ -104,6 +104,6 @@ def test_a_page_that_needs_the_token_asks_for_it_and_then_shows() -> None:
         assert page.inner_text("#link-state") == "this worker asks for its token"
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
-        page.wait_for_function("document.documentElement.dataset.shown")
+        page.wait_for_selector("html[data-shown]", state="attached")
         assert page.is_hidden("#token-form")
         assert page.evaluate("sessionStorage.getItem('token')") == TOKEN
