@@ -56,7 +56,12 @@ class Logistic:
 @njit(cache=True)
 def probability(state: NDArray[Any], intercept: NDArray[Any], x: NDArray[Any]) -> float:
     """Probability of class 1 for features `[d]`."""
-    logit = _logit(state, intercept, x)
+    return float(sigmoid(_logit(state, intercept, x)))
+
+
+@njit(cache=True)
+def sigmoid(logit: float) -> float:
+    """Probability of a logit, as River limits it."""
     if logit < -30.0:
         return 0.0
     if logit > 30.0:

@@ -140,6 +140,10 @@ class PartitionState(ABC):
         self._clock[0] = newest
         return Result.join(results)
 
+    def follow(self, batch: Batch, results: Sequence[Result]) -> Result:
+        """A step of a part (`online_models.parts`) that may look at what the parts before it yielded."""
+        return self.step(batch)
+
     def control(self, control: Control) -> Result:
         """Take a control in, between two batches; announced models are taken here.
 

@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from online_models.drift.watch import AnswerWatch
 from online_models.partition import PartitionState, Undo
 from online_models.served import Shelf
 from online_models.slot import Key
@@ -52,10 +51,10 @@ class Parts:
         return sum(part.row_bytes for part in self.parts.values())
 
     def step(self, batch: Batch) -> Result:
-        """Every part's step over the batch; one that watches answers looks at those of the parts before it."""
+        """Every part's step over the batch, one after another."""
         results: list[Result] = []
         for part in self.parts.values():
-            results.append(part.follow(batch, results) if isinstance(part, AnswerWatch) else part.step(batch))
+            results.append(part.follow(batch, results))
         return Result.merge(results)
 
     def control(self, control: Control) -> Result:

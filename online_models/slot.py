@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -75,10 +74,7 @@ class Room:
 
 
 def _mapped(dtype: np.dtype[Any], capacity: int) -> mmap.mmap:
-    size = max(capacity * dtype.itemsize, 1)
-    if sys.platform == "win32":
-        return mmap.mmap(-1, size)
-    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, max(capacity * dtype.itemsize, 1), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class SlotTable:

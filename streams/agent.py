@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol, TypeGuard
 
 from schemas.batch import Batch, Control, Result
@@ -179,7 +178,7 @@ def with_units(agent: Agent, units: Mapping[str, str]) -> Agent:
     """
     if agent.source not in INPUTS or not units:
         return agent
-    configured = replace(agent, state=partial(agent.state, units))
+    configured = replace(agent, state=_Given(agent.state, {"units": units}))
     configured.state()
     return configured
 

@@ -10,30 +10,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from threading import Lock
 from time import perf_counter
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from schemas.batch import Control
-from schemas.error import DwcpError, FeatureMismatch, InfraError, ModelError, ModelRejected, Refusal
+from schemas.error import DwcpError, FeatureMismatch, InfraError, ModelRejected, Refusal
 from schemas.model import Manifest, ModelAnnouncement, ModelRejection
 from schemas.topic import MODEL_REJECTION
 from streams.agent import Load
 from streams.metric import Metrics
 from streams.model.signature import check_signature
 from streams.model.store import ModelStore, path_of
-from streams.timed import Timed, limit_of
+from streams.timed import Timed, check_speed
 
 _log = logging.getLogger(__name__)
 
 _KIND: Final = "model"
 _IN_USE: Final = ("champion", "challenger", "shadow")
-_TIMED: Final = 7
 _KEPT: Final = 16
 """Models kept; one that is asked again after it had to go is fetched again."""
 
@@ -140,7 +137,7 @@ class Shelf:
             try:
                 content = read()
                 model = load(content)
-                _check_speed(model)
+                check_speed(model)
             except DwcpError as exc:
                 self._refuse(sha256, exc)
                 if isinstance(exc, InfraError):
@@ -171,25 +168,3 @@ class Shelf:
     def _refuse(self, sha256: str, error: DwcpError) -> None:
         self._metrics.model_rejections.labels(type(error).__name__).inc()
         _log.error("model %.12s is refused, and replaces nothing: %s", sha256, error)
-
-
-def _check_speed(model: Any) -> None:
-    """Refuse a model that takes too long; of a few answers the quickest counts, because others wait for the processor.
-
-    Raises
-    ------
-    ModelRejected
-        Saying how long it took.
-    """
-    manifest = model.manifest
-    x = np.zeros((1, *manifest.input_shape), np.float32)
-    limit_ms = limit_of(model)
-    taken = []
-    for _ in range(_TIMED):
-        began = time.thread_time()
-        with suppress(ModelError):  # zeros may mean nothing to it: whether it answers is asked of its golden vectors
-            model.predict(x)
-        taken.append(1e3 * (time.thread_time() - began))
-        if taken[-1] <= limit_ms:
-            return
-    raise ModelRejected(f"one answer takes {min(taken):.1f} ms, {limit_ms:g} ms is allowed", "slow")

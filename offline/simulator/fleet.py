@@ -21,7 +21,7 @@ from offline.simulator.probe import probe
 from offline.simulator.topology import Topology
 from offline.simulator.trace import Traces
 from offline.simulator.transfer import Senders, Transfers, Workload
-from offline.simulator.wire import compression_values, network_values, system_values
+from offline.simulator.wire import compression_values, network_values, system_records
 from schemas.topic import COMPRESSION_RAW, NETWORK_RAW, SYSTEM_RAW
 
 F64 = NDArray[np.float64]
@@ -237,13 +237,8 @@ class Fleet:
         return complete(self._system_rng, samples), fails
 
     def _system(self, time_ms: int, metrics: dict[str, F64]) -> Records:
-        nodes = self.plan.nodes
-        at = (time_ms + np.arange(SAMPLES_PER_MINUTE)[:, None] * PERIOD_MS + self._node_phase_ms).ravel()
-        node = np.tile(np.arange(nodes), SAMPLES_PER_MINUTE)
-        order = np.argsort(at, kind="stable")
-        columns = {name: column.ravel()[order] for name, column in metrics.items()}
-        values = system_values(self.topology, at[order], node[order], columns)
-        return self._records("system", [self._node_keys[i] for i in node[order].tolist()], values, at[order])
+        topic, phase_ms = self._topics["system"], self._node_phase_ms
+        return system_records(self.topology, topic, time_ms, phase_ms, metrics, self._node_keys)
 
     def _records(self, dataset: str, keys: list[bytes | None], values: list[bytes], at: I64) -> Records:
         return Records.untouched(dataset, self._topics[dataset], keys, values, at)

@@ -19,7 +19,7 @@ from offline.simulator.fleet import START_MS
 from offline.simulator.host import INDEX, Hosts, complete
 from offline.simulator.player import play, say
 from offline.simulator.topology import Topology
-from offline.simulator.wire import system_values
+from offline.simulator.wire import system_records
 from schemas.topic import SYSTEM_RAW
 from streams.settings import Settings
 from streams.sink import KafkaSink
@@ -87,12 +87,8 @@ class GrowingFleet:
             samples = self._hosts.step(time_ms)[-1:]
             grown = self.per_day * (time_ms - START_MS) / DAY_MS
             samples[0, self._disk] = np.clip(samples[0, self._disk] + grown, 0.0, FULL)
-            at = time_ms + self._phase_ms
-            order = np.argsort(at, kind="stable")
-            columns = {name: column.ravel()[order] for name, column in complete(self._rng, samples).items()}
-            values = system_values(self._topology, at[order], order, columns)
-            keys: list[bytes | None] = [self._topology.node_key[n] for n in order.tolist()]
-            yield [Records.untouched("system", self._topic, keys, values, at[order])]
+            metrics, keys = complete(self._rng, samples), self._topology.node_key
+            yield [system_records(self._topology, self._topic, time_ms, self._phase_ms, metrics, keys)]
             for node in [node for node, at_ms in full.items() if at_ms < time_ms + PERIOD_MS]:
                 say(event="exhausted", time_ms=full.pop(node), node=node)
 

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from offline.optimizer.grid import Grid, load_grids
 from offline.simulator.delivery import Records
 from offline.simulator.fleet import START_MS
-from offline.simulator.host import INDEX, PERIOD_MS, SAMPLES_PER_MINUTE, Hosts, complete
+from offline.simulator.host import INDEX, PERIOD_MS, Hosts, complete
 from offline.simulator.link import MINUTE_MS
 from offline.simulator.player import Told, play, say
 from offline.simulator.topology import Topology
-from offline.simulator.wire import system_values
+from offline.simulator.wire import system_records
 from online_models.experiment.rollout import share_treated
 from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
 from online_models.optimizer.space import DEFAULT, GROUPS
@@ -133,13 +133,7 @@ class TunedFleet:
         phase_ms = self._rng.integers(0, PERIOD_MS, nodes)
         for time_ms in range(START_MS, START_MS + int(1000 * LONGEST_S), MINUTE_MS):
             metrics = complete(self._rng, self._obey(self._hosts.step(time_ms)))
-            at = (time_ms + np.arange(SAMPLES_PER_MINUTE)[:, None] * PERIOD_MS + phase_ms).ravel()
-            node = np.tile(np.arange(nodes), SAMPLES_PER_MINUTE)
-            order = np.argsort(at, kind="stable")
-            columns = {name: column.ravel()[order] for name, column in metrics.items()}
-            values = system_values(self._topology, at[order], node[order], columns)
-            keys: list[bytes | None] = [self._topology.node_key[n] for n in node[order].tolist()]
-            yield [Records.untouched("system", self._topic, keys, values, at[order])]
+            yield [system_records(self._topology, self._topic, time_ms, phase_ms, metrics, self._topology.node_key)]
 
     def _obey(self, samples: F64) -> F64:
         """Samples `[sample, metric, node]` with what the parameters do to them."""

@@ -11,7 +11,9 @@ from msgspec import Struct, defstruct
 from numpy.typing import NDArray
 
 from offline.simulator.bank import Bank
+from offline.simulator.delivery import Records
 from offline.simulator.history import AMST, HDE
+from offline.simulator.host import PERIOD_MS
 from offline.simulator.probe import Sample
 from offline.simulator.topology import ALIAS, INTEGER, SHORT, Topology
 from offline.simulator.transfer import Transfers, naive_uses_hde
@@ -137,6 +139,27 @@ def system_values(topology: Topology, time_ms: I64, node: I64, metrics: Mapping[
     columns = {name: _rounded(column, 4) for name, column in metrics.items()}
     columns |= {"timestamp": time_ms, "node_id": topology.node_id[node]}
     return _by_dialect(topology.node_dialect[node], columns, _system_dialect)
+
+
+def system_records(
+    topology: Topology, topic: str, time_ms: int, phase_ms: I64, metrics: Mapping[str, Any], keys: list[Any]
+) -> Records:
+    """Samples of every node, `PERIOD_MS` apart from `time_ms` and the node's phase on, in order of time.
+
+    Parameters
+    ----------
+    metrics
+        By name, `[sample, node]`.
+    keys
+        Of each node.
+    """
+    samples, nodes = next(iter(metrics.values())).shape
+    at = (time_ms + np.arange(samples)[:, None] * PERIOD_MS + phase_ms).ravel()
+    node = np.tile(np.arange(nodes), samples)
+    order = np.argsort(at, kind="stable")
+    columns = {name: column.ravel()[order] for name, column in metrics.items()}
+    values = system_values(topology, at[order], node[order], columns)
+    return Records.untouched("system", topic, [keys[n] for n in node[order].tolist()], values, at[order])
 
 
 def compression_values(topology: Topology, bank: Bank, t: Transfers, serial: int) -> list[bytes]:

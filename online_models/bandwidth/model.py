@@ -198,7 +198,7 @@ class ForecastModel:
 
     def _treated(self, keys: Sequence[Key], challenger: Model | None) -> NDArray[np.bool_]:
         """Rows of links that are the challenger's, while the version on trial is the challenger here, `[n]`."""
-        if challenger is None or challenger.manifest.model_version != self._trial.treatment:
+        if not self._trial.tries(challenger):
             return np.zeros(len(keys), np.bool_)
         return np.asarray(self._trial.arms([(key or b"").decode() for key in keys]) == TREATMENT)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.experiment.arm import NEITHER, arms_of
+from online_models.served import Model
 from online_models.slot import row_dtype
 from schemas.batch import Control
 from schemas.experiment import ExperimentState
@@ -44,11 +45,10 @@ class Trial:
         found: bytes = self.memory["experiment"][0]
         return found.decode()
 
-    @property
-    def treatment(self) -> str:
-        """Version of the model that the treatment gets."""
-        found: bytes = self.memory["treatment"][0]
-        return found.decode()
+    def tries(self, model: Model | None) -> bool:
+        """Whether this is the version that the treatment gets."""
+        treatment: bytes = self.memory["treatment"][0]
+        return model is not None and model.manifest.model_version == treatment.decode()
 
     def arms(self, request_ids: Sequence[str]) -> NDArray[np.int8]:
         """Arm of every request, `[n]`: 1 treatment, 0 control, -1 neither."""

@@ -148,12 +148,7 @@ def predict_breach(intercept: NDArray[Any], work: NDArray[Any], score: Any, x: N
     """Probability that the objective breaks within the horizon."""
     if score.count < WARMING:
         return float(max(x[_BREACH_RATE], x[_ABOVE_5]))
-    logit = _breach_logit(intercept, work, x)
-    if logit < -30.0:
-        return 0.0
-    if logit > 30.0:
-        return 1.0
-    return 1.0 / (1.0 + math.exp(-logit))
+    return float(logistic.sigmoid(_breach_logit(intercept, work, x)))
 
 
 @njit(cache=True)

@@ -104,7 +104,7 @@ class TrainedSelector:
 
     def _arms(self, columns: Mapping[str, NDArray[Any]], challenger: Model | None) -> NDArray[np.int8]:
         """Arms, none while the version on trial is not the challenger here."""
-        if challenger is None or challenger.manifest.model_version != self._trial.treatment:
+        if not self._trial.tries(challenger):
             return np.full(len(columns["rtt_ms"]), NEITHER, np.int8)
         return self._trial.arms(columns["request_id"].tolist())
 

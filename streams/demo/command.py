@@ -21,7 +21,7 @@ from schemas.error import ConfigError, InfraError
 from schemas.topic import IN_USE, INPUTS
 from streams.demo.audit import Audit
 from streams.demo.plot import check_plot
-from streams.demo.process import Process, free_port, require_free, wait_ready
+from streams.demo.process import READY_S, Process, free_port, require_free, wait_ready, worker_environment
 from streams.demo.scenario import LIMIT_S, SCENARIOS, Asked
 from streams.demo.scenario import run as run_scenario
 from streams.demo.score import Fault, score_faults
@@ -31,12 +31,9 @@ from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
 from streams.stop import stoppable
 
-_READY_S = 300.0
-# The embedded broker answers a fetch with one batch per partition, so few partitions
-# and batches of some size matter more here than with Kafka.
+# The embedded broker answers a fetch with one batch per partition, so few partitions matter more here than with Kafka.
 _PARTITIONS = 4
 _ANY_BROKER = "127.0.0.1:9092"  # overridden: the demo brings its own
-_LINGER_MS = "15"
 _DRAIN_S = 180.0
 _REFRESH_S = 1.0
 _LINE_S = 5.0
@@ -162,13 +159,7 @@ def _free_web_port(asked: int | None, usual: int) -> int:
 
 def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path, quiet: bool) -> dict[str, Any]:
     address = f"http://127.0.0.1:{port}"
-    environment = {
-        "BROKER_URL": f"kafka://{broker}",
-        "DWCP_WEB_PORT": str(port),
-        "DWCP_WEB_HOST": "127.0.0.1",
-        "DWCP_OUTPUT_FORMAT": "json",  # the audit reads JSON
-        "DWCP_LINGER_MS": _LINGER_MS,
-    }
+    environment = {"BROKER_URL": f"kafka://{broker}", **worker_environment(port)}
     click.echo("starting the worker (compiles its kernels the first time) ...", err=True)
     truth = work / "truth.jsonl"
     audit = Audit(Settings.from_environment({**os.environ, **environment}))
@@ -176,7 +167,7 @@ def _run(broker: str, fleet: _Fleet, port: int, seconds: int | None, work: Path,
     simulator = None
     try:
         with stoppable() as stopped:
-            wait_ready(worker, address, _READY_S, stopped)
+            wait_ready(worker, address, READY_S, stopped)
             if stopped():
                 raise click.Abort
             simulator = Process("simulator", fleet.arguments(broker, truth), work / "simulator.log")

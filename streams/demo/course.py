@@ -6,8 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from schemas.field import ALGORITHMS
-from streams.demo.score import SelectorScore, _Label, _Prediction
+from streams.demo.score import Label, Prediction, SelectorScore
 
 MODEL: Final = "selector"
 
@@ -99,15 +98,13 @@ class SelectorCourse(SelectorScore):
                 found.append(Bucket((low + high) / 2, *figures))
         return found
 
-    def _score(self, prediction: _Prediction, label: _Label) -> None:
+    def _score(self, prediction: Prediction, label: Label) -> None:
         super()._score(prediction, label)
-        utility = dict(zip(ALGORITHMS, (label.utility_hde, label.utility_amst), strict=True))
-        best = max(utility.values())
         self.rows.append(
             Scored(
                 prediction.timestamp, prediction.algorithm == label.label,
                 prediction.heuristic_algorithm == label.label, label.label == "AMST",
-                (best - utility[prediction.algorithm]) / best if best > 0 else 0.0, prediction.model_version,
+                label.regret(prediction.algorithm), prediction.model_version,
             )
         )  # fmt: skip
 

@@ -16,6 +16,9 @@ from pathlib import Path
 from schemas.error import ConfigError, DwcpError, InfraError
 from streams.preflight import bind_refusal
 
+READY_S = 300.0
+"""How long a worker may take to be ready, its kernels compiled."""
+
 _STOP_S = 20.0
 
 
@@ -32,19 +35,15 @@ class Process:
         What it says on stderr; what it prints is beside it.
     env
         More of the environment.
-    nice
-        How much it gives way to the others.
     """
 
-    def __init__(
-        self, name: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None, nice: int = 0
-    ) -> None:
+    def __init__(self, name: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.log = log
         self._read = 0
         with log.open("wb") as stderr, log.with_suffix(".out").open("wb") as stdout:
             self._popen = subprocess.Popen(
-                [*(("nice", "-n", str(nice)) if nice else ()), sys.executable, "-m", *args],
+                [sys.executable, "-m", *args],
                 stdin=subprocess.PIPE,
                 stdout=stdout,
                 stderr=stderr,
@@ -112,6 +111,14 @@ class _ChildError(DwcpError):
         lines = [line for line in process.log.read_text(errors="replace").splitlines() if line.strip()]
         last = "\n  ".join(lines[-8:]) or "(it printed nothing)"
         super().__init__(f"the {process.name} ended with exit code {code}; log {process.log}:\n  {last}")
+
+
+def worker_environment(port: int) -> dict[str, str]:
+    """Settings of a worker on a broker that answers a fetch with one batch per partition: batches of some size."""
+    return {
+        "DWCP_WEB_PORT": str(port), "DWCP_WEB_HOST": "127.0.0.1", "DWCP_LINGER_MS": "15",
+        "DWCP_OUTPUT_FORMAT": "json",  # the audit reads JSON
+    }  # fmt: skip
 
 
 def wait_ready(worker: Process, address: str, timeout_s: float, stopped: Callable[[], bool]) -> None:

@@ -14,14 +14,24 @@ from schemas.field import ALGORITHMS
 from schemas.network import TARGETS
 
 
-class _Label(Struct):
+class Label(Struct):
+    """The part of an oracle label that decisions are scored by."""
+
     event_id: str
     label: str
     utility_hde: float
     utility_amst: float
 
+    def regret(self, algorithm: str) -> float:
+        """Share of the best side's utility that a decision gave away."""
+        utility = dict(zip(ALGORITHMS, (self.utility_hde, self.utility_amst), strict=True))
+        best = max(utility.values())
+        return (best - utility[algorithm]) / best if best > 0 else 0.0
 
-class _Prediction(Struct):
+
+class Prediction(Struct):
+    """The part of a decision that is scored and shown."""
+
     event_id: str
     node_id: str
     peer_id: str
@@ -98,14 +108,14 @@ class SelectorScore:
 
     def __init__(self) -> None:
         self.scored = 0
-        self._labels: dict[str, _Label] = {}
-        self._predictions: dict[str, _Prediction] = {}
+        self._labels: dict[str, Label] = {}
+        self._predictions: dict[str, Prediction] = {}
         self._of_label: Counter[str] = Counter()
         self._right: Counter[str] = Counter()
         self._regret: Counter[str] = Counter()
-        self.latest: deque[_Prediction] = deque(maxlen=4)
-        self._label = Decoder(_Label).decode
-        self._prediction = Decoder(_Prediction).decode
+        self.latest: deque[Prediction] = deque(maxlen=4)
+        self._label = Decoder(Label).decode
+        self._prediction = Decoder(Prediction).decode
 
     def label(self, value: bytes) -> None:
         """Take in one oracle label."""
@@ -126,14 +136,12 @@ class SelectorScore:
         else:
             self._score(prediction, label)
 
-    def _score(self, prediction: _Prediction, label: _Label) -> None:
+    def _score(self, prediction: Prediction, label: Label) -> None:
         self.scored += 1
         self._of_label[label.label] += 1
-        utility = dict(zip(ALGORITHMS, (label.utility_hde, label.utility_amst), strict=True))
-        best = max(utility.values())
         for who, said in (("model", prediction.algorithm), ("heuristic", prediction.heuristic_algorithm)):
             self._right[who] += said == label.label
-            self._regret[who] += (best - utility[said]) / best if best > 0 else 0.0  # type: ignore[assignment]
+            self._regret[who] += label.regret(said)  # type: ignore[assignment]
 
     def summary(self) -> dict[str, Any]:
         """Accuracy and regret beside majority class and heuristic; None before anything was scored."""

@@ -19,14 +19,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas.error import DwcpError, InfraError
 from schemas.topic import IN_USE, TOPICS, Topic
 from streams.demo.audit import Audit
-from streams.demo.process import Process, free_port, wait_ready
+from streams.demo.process import READY_S, Process, free_port, wait_ready, worker_environment
 from streams.demo.timeline import Timeline
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings, variable_of
 from streams.stop import stoppable
 from streams.topic import admin
 
-READY_S: Final = 300.0
 DRAIN_S: Final = 60.0
 MOST_OPEN: Final = 6_000
 """Inputs without an answer beyond which the fleet is held: the embedded broker keeps 5 MB per partition."""
@@ -198,9 +197,9 @@ def open_stage(bootstrap: str | None, limit_s: float, partitions: int, more: Map
     """
     work = Path(tempfile.mkdtemp(prefix="dwcp-demo-"))
     environment = {
-        "DWCP_WEB_PORT": str(free_port()), "DWCP_WEB_HOST": "127.0.0.1", "DWCP_OUTPUT_FORMAT": "json",
+        **worker_environment(free_port()),
         "DWCP_SIDECAR_PORT": str(free_port()), "DWCP_SIDECAR_DATA": str(work / "data"),
-        "DWCP_MODEL_STORE": str(work / "store"), "DWCP_LINGER_MS": "15", **more,
+        "DWCP_MODEL_STORE": str(work / "store"), **more,
     }  # fmt: skip
     with stoppable() as stopped, _broker(bootstrap, partitions, environment) as address:
         stage = Stage(address, environment, work, limit_s, stopped)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import asdict
 
 
 class Happened(Struct, frozen=True):
@@ -65,7 +66,4 @@ class Timeline:
 
 def described(timeline: Timeline) -> list[dict[str, Any]]:
     """The time line for a JSON document."""
-    return [
-        {"event_ms": one.event_ms, "wall_s": one.wall_s, "what": one.what, "detail": one.detail}
-        for one in timeline.happened
-    ]
+    return [asdict(one) for one in timeline.happened]

@@ -18,7 +18,14 @@ from msgspec.json import Decoder
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from schemas.optimizer import PARAMETERS, SCOPE, OptimizerRecommendation, OptimizerRequest, OptimizerRollout
+from schemas.optimizer import (
+    PARAMETERS,
+    ROLLOUT_STAGES_PCT,
+    SCOPE,
+    OptimizerRecommendation,
+    OptimizerRequest,
+    OptimizerRollout,
+)
 from schemas.topic import (
     DEAD_LETTER,
     LATE,
@@ -126,7 +133,7 @@ class Tuned:
         """
         steps = [one for one in self.applied if one["rollout_id"] == rollout.rollout_id]
         begun = next((one for one in steps if one["status"] == "running"), None)
-        entered = begun if stage_pct == 5 else next((s for s in steps if _next_of(s) == stage_pct), None)
+        entered = next((s for s in steps if _led_to(s) == stage_pct), None)
         if begun is None or entered is None:
             return None
         left = next((s["time_ms"] for s in steps if s["time_ms"] > entered["time_ms"]), self._stage.event_ms)
@@ -276,9 +283,10 @@ def _described(one: OptimizerRecommendation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _next_of(applied: dict[str, Any]) -> int:
-    """The stage that an applied record led to."""
-    order = (5, 25, 50, 100)
+def _led_to(applied: dict[str, Any]) -> int:
+    """The stage that an applied record led to; 0 of one that ended a rollout."""
+    if applied["status"] == "running":
+        return ROLLOUT_STAGES_PCT[0]
     if applied["status"] != "advanced":
         return 0
-    return order[order.index(applied["stage"]) + 1]
+    return ROLLOUT_STAGES_PCT[ROLLOUT_STAGES_PCT.index(applied["stage"]) + 1]

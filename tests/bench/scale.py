@@ -27,8 +27,6 @@ import msgspec
 import numpy as np
 
 from agents import network
-from online_models.kernel_cache import isolate
-from schemas.codec import codec_of
 from schemas.network import NetworkSample
 from schemas.topic import NETWORK_KEYED
 from streams import garbage
@@ -116,7 +114,6 @@ def sizing(measured: Sequence[dict[str, Any]], unseen: dict[str, Any]) -> dict[s
 
 def measure(n: int) -> dict[str, Any]:
     """The network agent on so many links, in this process."""
-    isolate()
     network.agent.warm()
     stepper = Stepper(network.agent, NETWORK_KEYED.name)
     envelopes = [Envelope(topic, network.agent.name) for topic in network.agent.publishes]
@@ -193,5 +190,4 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
-    codec_of(NetworkSample)
     json.dump(measure(int(sys.argv[1])), sys.stdout)
