@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from schemas.avro.frame import CONFLUENT, SINGLE_OBJECT
 from schemas.batch import Columns, Rejection, object_column
+from schemas.binary import Binary
 from schemas.error import DecodeError, RecordError, ValidationError
 from schemas.header import AVRO, JSON
 
@@ -144,6 +145,10 @@ class Codec(Generic[R]):
         return {name: _column(values, dtype) for (name, dtype), values in zip(self._columns, cells, strict=True)}
 
     def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:
+        """As `write`, a byte string per row."""
+        return self.write(columns).tolist()  # type: ignore[return-value]
+
+    def write(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Binary:
         """Encode columns as one value per row: a JSON document or a framed Avro datum.
 
         NaN in a nullable field, and only there, is written as null. Fields that have a
@@ -159,10 +164,10 @@ class Codec(Generic[R]):
             n = len(next(iter(columns.values()), ()))
             columns = {name: [value] * n for name, value in self._defaults.items()} | dict(columns)
         if self._writer is not None:
-            return self._writer.write([_cells(columns[name], name in self._optional_ints) for name in self.fields])
+            cells = [_cells(columns[name], name in self._optional_ints) for name in self.fields]
+            return Binary.of(self._writer.write(cells))
         lists = [_json_cells(columns[name], name in self._optional_ints) for name in self.fields]
-        lines = _encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)])
-        return lines.split(b"\n")[:-1]
+        return Binary.lines(_encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)]))
 
 
 def _defaults(record: type[Struct]) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from schemas.error import DwcpError, InfraError
 from schemas.header import CE_ID, CONTENT_TYPE, JSON, Headers
 from schemas.key import key_of
 from schemas.topic import INPUTS, KEYED, MODEL_REJECTION
+from streams import librdkafka
 from streams.agent import Agent, agents_by_name, with_settings, with_units
 from streams.changelog import Changelog, topic_ids
 from streams.chunk import ChunkSchema
 from streams.decision import log_level, show_decisions
 from streams.fatal import die
 from streams.log import logging_config
+from streams.message import Messages
 from streams.metric import Metrics, StateGauges, TopicGauges, WorkerGauges
 from streams.model.store import ModelStore
 from streams.preflight import check_broker, check_port
@@ -158,7 +160,7 @@ class Application(faust.App):
         keys = [key_of(one.model_name, one.model_version) for one in refused]
         values = [msgspec.json.encode(one) for one in refused]
         headers: list[Headers] = [[(CONTENT_TYPE, JSON), (CE_ID, one.id.encode())] for one in refused]
-        await self.producer.publish(self.settings.name_of(MODEL_REJECTION), keys, values, headers)
+        await self.producer.publish(self.settings.name_of(MODEL_REJECTION), Messages.of(keys, values, headers))
 
     async def _watch(self) -> None:
         """End the process when nothing is committed any more: a consumer can die without a word."""
@@ -254,6 +256,7 @@ class Worker(faust.Worker):
             fail(exc)
         for agent in self.app.declared.values():
             agent.warm()
+        librdkafka.warm()
         try:
             super().execute_from_commandline()
         except SystemExit:

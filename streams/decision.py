@@ -7,14 +7,12 @@ published. Nothing is built while nobody is shown them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from schemas import header
 from schemas.codec import Codec
-from schemas.header import Headers
 from schemas.topic import (
     CAPACITY_ALERT,
     COMPRESSION_PREDICTION,
@@ -28,6 +26,7 @@ from schemas.topic import (
     SYSTEM_THRESHOLD,
     Topic,
 )
+from streams.message import Messages
 from streams.settings import Settings
 
 LOGGER: Final = "dwcp.decision"
@@ -60,9 +59,7 @@ def log_level(settings: Settings) -> str:
 def log_decisions(
     topic: Topic,
     codec: Codec[Any],
-    keys: Sequence[bytes | None],
-    values: Sequence[bytes],
-    headers: Sequence[Headers],
+    messages: Messages,
 ) -> None:
     """Log records that were handed to the producer, when their topic has decisions and debug is shown.
 
@@ -72,11 +69,12 @@ def log_decisions(
         Where they go.
     codec
         What reads their values.
-    keys, values, headers
-        Of each.
+    messages
+        They.
     """
     if topic not in DECISIONS or not _log.isEnabledFor(logging.DEBUG):
         return
+    keys, values, headers = messages.keys, messages.values, messages.headers
     records, rejected = codec.decode(values)
     unread = {one.row for one in rejected}
     rows = [row for row in range(len(values)) if row not in unread]

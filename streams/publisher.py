@@ -1,26 +1,24 @@
-"""Publishing columns: a Faust producer that also owns a librdkafka one.
+"""Publishing batches: a Faust producer that also owns a librdkafka one.
 
 Faust's per-record sends keep going through aiokafka. Batches go through librdkafka
-(idempotent, lz4, murmur2 of the key), which takes records eleven times faster. Both
-are flushed together, and Faust flushes before every commit: outputs are on the
-broker before their inputs are committed.
+(idempotent, lz4, murmur2 of the key), which takes a batch in one call. Both are flushed
+together, and Faust flushes before every commit: outputs are on the broker before their
+inputs are committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka import Producer as Librdkafka
 from faust.transport.drivers.aiokafka import Producer
 
 from schemas.error import InfraError
-from schemas.header import Headers
 from streams.fatal import die
+from streams.librdkafka import ANY_PARTITION, Librdkafka
+from streams.message import Messages
 from streams.security import client_config
 from streams.settings import Settings
 from streams.snapshot import PART_BYTES
@@ -31,15 +29,7 @@ _log = logging.getLogger(__name__)
 class Publish(Protocol):
     """Hands records to a producer; see `Publisher.publish`."""
 
-    async def __call__(
-        self,
-        topic: str,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        headers: Sequence[Headers],
-        *,
-        partition: int = -1,
-    ) -> None:
+    async def __call__(self, topic: str, messages: Messages, *, partition: int = ANY_PARTITION) -> None:
         """Return once all are in the producer's queue."""
         ...
 
@@ -53,14 +43,12 @@ class Publisher(Producer):
     """Faust's producer, and `publish` for batches."""
 
     _librdkafka: Librdkafka | None = None
-    _failure: KafkaError | None = None
+    _failure: str = ""
 
     async def on_start(self) -> None:
         """Connect both producers."""
         await super().on_start()
-        self._librdkafka = Librdkafka(
-            producer_config(self.app.settings) | {"on_delivery": self._delivered}, logger=_log
-        )
+        self._librdkafka = Librdkafka(producer_config(self.app.settings), self._not_delivered, _log)
         self._joiner = ThreadPoolExecutor(1, "publisher")
         # A flush returns when nothing is queued; under steady load on a slow broker that would be never.
         self._turn = asyncio.Lock()
@@ -71,17 +59,10 @@ class Publisher(Producer):
         await super().on_stop()
         if self._librdkafka is not None:
             self._joiner.shutdown()
+            self._librdkafka.close()
             self._librdkafka = None
 
-    async def publish(
-        self,
-        topic: str,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        headers: Sequence[Headers],
-        *,
-        partition: int = -1,
-    ) -> None:
+    async def publish(self, topic: str, messages: Messages, *, partition: int = ANY_PARTITION) -> None:
         """Hand records to the producer; returns once all are in its queue.
 
         They go to the given partition, or where murmur2 of each key says.
@@ -92,35 +73,16 @@ class Publisher(Producer):
         """
         librdkafka = self._connected()
         row = 0
-        while row < len(values):
-            end = min(row + _SLICE, len(values))
+        while row < len(messages):
+            end = min(row + _SLICE, len(messages))
             async with self._turn:
-                row = self._produce(topic, keys, values, headers, partition, row, end)
+                try:
+                    row = librdkafka.produce(topic, messages, row, end, partition)
+                except InfraError as exc:
+                    die(InfraError(f"cannot publish to {topic}: {exc}"))
             await asyncio.sleep(0 if row == end else _FULL_WAIT_S)
-            librdkafka.poll(0)
+            librdkafka.poll()
             self._check()
-
-    def _produce(
-        self,
-        topic: str,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        headers: Sequence[Headers],
-        partition: int,
-        row: int,
-        end: int,
-    ) -> int:
-        """Hand over rows `[row, end)`; returns the row it came to, before `end` when the queue is full."""
-        produce = self._connected().produce
-        try:
-            while row < end:
-                produce(topic, values[row], keys[row], partition, headers=headers[row])
-                row += 1
-        except BufferError:
-            pass
-        except KafkaException as exc:
-            die(InfraError(f"cannot publish to {topic}: {exc.args[0].str()}"))
-        return row
 
     async def flush(self) -> None:
         """Wait until everything handed over is on the broker; nothing more is taken meanwhile."""
@@ -132,17 +94,15 @@ class Publisher(Producer):
 
     def _join(self) -> None:
         librdkafka = self._connected()
-        while librdkafka.flush(_JOIN_POLL_S) and self._failure is None:
+        while librdkafka.flush(_JOIN_POLL_S) and not self._failure:
             pass
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and self._failure is None:
-            self._failure = error
-            self._failed_topic = message.topic()
+    def _not_delivered(self, topic: str, reason: str) -> None:
+        self._failure = self._failure or f"an output to {topic} was not delivered: {reason}"
 
     def _check(self) -> None:
-        if self._failure is not None:
-            die(InfraError(f"an output to {self._failed_topic} was not delivered: {self._failure.str()}"))
+        if self._failure:
+            die(InfraError(self._failure))
 
     def _connected(self) -> Librdkafka:
         if self._librdkafka is None:

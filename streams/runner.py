@@ -17,6 +17,8 @@ from contextlib import nullcontext
 from time import perf_counter, time
 from typing import Any, Final
 
+import numpy as np
+
 from schemas.batch import Batch, Rejection, Result
 from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
 from schemas.header import Headers
@@ -25,6 +27,7 @@ from streams.chunk import Chunk, by_partition, fill
 from streams.decision import log_decisions
 from streams.envelope import Envelope, control_headers, reject_headers, reject_record
 from streams.fatal import die
+from streams.message import Messages
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
 from streams.partition import Homes
@@ -192,17 +195,17 @@ class Runner:
         for topic, output in result.outputs.items():
             if not len(output.row):
                 continue
-            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
-            if max(map(len, values)) > limit:
-                large = [i for i, value in enumerate(values) if len(value) > limit]
-                for i in reversed(large):
-                    message = f"its {topic.kind} record has {len(values[i])} bytes, {limit} are allowed"
+            messages = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
+            size = messages.value.size
+            if size.max() > limit:
+                for i in np.flatnonzero(size > limit).tolist():
+                    message = f"its {topic.kind} record has {size[i]} bytes, {limit} are allowed"
                     oversized.append(Rejection(int(work.row[output.row[i]]), ValidationError("oversized", message)))
-                    del keys[i], values[i], headers[i]
+                messages = messages.take(np.flatnonzero(size <= limit))
             name = self._settings.name_of(topic)
-            await self._publish(name, keys, values, headers)
-            log_decisions(topic, self._wire.codec(topic), keys, values, headers)
-            self._metrics.events_out.labels(name).inc(len(values))
+            await self._publish(name, messages)
+            log_decisions(topic, self._wire.codec(topic), messages)
+            self._metrics.events_out.labels(name).inc(len(messages))
         return oversized
 
     async def _publish_broadcasts(self, work: Work, result: Result, trace: Sequence[Headers] | None) -> None:
@@ -211,7 +214,7 @@ class Runner:
             name = self._settings.name_of(one.topic)
             headers = control_headers(one, work.origins[one.row], self.agent.name, trace[one.row] if trace else ())
             for partition in range(self._partitions_of(one.topic)):
-                await self._publish(name, [None], [None], [headers], partition=partition)
+                await self._publish(name, Messages.of([None], [None], [headers]), partition=partition)
 
     def _partitions_of(self, topic: Topic) -> int:
         return self._partitions.get(self._settings.name_of(topic), topic.partitions)
@@ -229,7 +232,7 @@ class Runner:
             name = self._settings.name_of(topic)
             limit = 2 * self._settings.output_max_bytes
             sent = [reject_record(record, own, limit) for record, own in zip(records, headers, strict=True)]
-            await self._publish(name, [k for k, _, _ in sent], [v for _, v, _ in sent], [h for _, _, h in sent])
+            await self._publish(name, Messages.of(*zip(*sent, strict=True)))
             self._metrics.events_out.labels(name).inc(len(chosen))
             if late:
                 self._metrics.late.labels(self.agent.name).inc(len(chosen))

@@ -24,6 +24,7 @@ from schemas.error import InfraError
 from schemas.header import Headers
 from streams.agent import is_kept
 from streams.changelog import Changelog, Restored
+from streams.message import Messages
 from streams.metric import Gauges, Metrics
 from streams.publisher import Publish
 from streams.settings import Settings
@@ -282,8 +283,8 @@ class StateStore:
             del self._pending[p]
             if pending.opens is not None:
                 pending.opens.begins = await loop.run_in_executor(None, self._changelog.end, p)
-            none = [None] * len(pending.values)
-            await self._publish(self._changelog.topic, none, pending.values, pending.headers, partition=p)
+            messages = Messages.of([None] * len(pending.values), pending.values, pending.headers)
+            await self._publish(self._changelog.topic, messages, partition=p)
             self._metrics.snapshot_bytes.labels(self._name).inc(sum(map(len, pending.values)))
             if pending.closes is not None and pending.closes.begins:
                 self._obsolete[p] = pending.closes.begins

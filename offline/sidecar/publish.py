@@ -20,6 +20,7 @@ from schemas.topic import (
     Topic,
 )
 from streams.decision import log_decisions
+from streams.message import Messages
 from streams.model.registry import write_registry
 from streams.settings import Settings
 from streams.sink import KafkaSink
@@ -73,7 +74,7 @@ def _send(settings: Settings, records: Sequence[tuple[Topic, Any, str]]) -> None
         ]
         body = msgspec.json.encode(record)
         sink.send(settings.name_of(topic), [key.encode()], [body], [record.timestamp], [headers])
-        sent.append((topic, codec_of(topic.record), [key.encode()], [body], [headers]))
+        sent.append((topic, codec_of(topic.record), Messages.of([key.encode()], [body], [headers])))
     sink.close()
     for one in sent:
         log_decisions(*one)

@@ -107,9 +107,9 @@ class _Lane:
         traced = traces(records)
         trace = None if traced is None else [traced[r] for r in work.row.tolist()]
         for topic, output in result.outputs.items():
-            keys, values, headers = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
+            made = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
             rows = work.row[output.row].tolist()
-            for row, key, value, head in zip(rows, keys, values, headers, strict=True):
+            for row, key, value, head in zip(rows, made.keys, made.values, made.headers, strict=True):
                 self._out.add(topic, records[row].timestamp_ms, key, value, head)
         for one in result.broadcasts:
             head = control_headers(one, work.origins[one.row], self._agent.name, trace[one.row] if trace else ())

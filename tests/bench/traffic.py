@@ -69,8 +69,8 @@ def keyed_records(given: Mapping[Topic, Sequence[Record]], agents: Sequence[Agen
             some = records[at : at + 10_000]
             work = stepper.decode(some, 0)
             for topic, output in stepper.step(held, work).outputs.items():
-                keys, values, headers = Envelope(topic, agent.name).encode(output, work.origins, work.keys)
-                for key, value, own in zip(keys, values, headers, strict=True):
+                made = Envelope(topic, agent.name).encode(output, work.origins, work.keys)
+                for key, value, own in zip(made.keys, made.values, made.headers, strict=True):
                     into = found[topic]
                     into.append(Record(key, value, len(into), 0, own))
     return found

@@ -190,9 +190,9 @@ def replay(
         work = stepper.admit(held, piece, stepper.decode(piece, partition))
         result = stepper.step_each(held, work) if _is_poison(piece) else stepper.step(held, work)
         for topic, output in result.outputs.items():
-            _, values, headers = Envelope(topic, agent.name).encode(output, work.origins, work.keys)
-            ids = [dict(h)[CE_ID] for h in headers]
-            outputs.setdefault(topic, {}).update(zip(ids, values, strict=True))  # type: ignore[arg-type]
+            made = Envelope(topic, agent.name).encode(output, work.origins, work.keys)
+            ids = [dict(h)[CE_ID] for h in made.headers]
+            outputs.setdefault(topic, {}).update(zip(ids, made.values, strict=True))  # type: ignore[arg-type]
         reasons |= {piece[r.row].offset: r.error.reason for r in work.rejected}
         reasons |= {piece[int(work.row[r.row])].offset: r.error.reason for r in result.rejected}
     digest = held.state.digest() if agent.keeps else ""  # type: ignore[attr-defined]

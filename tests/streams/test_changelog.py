@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from schemas.topic import SYSTEM_KEYED, SYSTEM_STATE
 from streams.agent import Agent, declare, is_kept
 from streams.changelog import Changelog, Record
 from streams.embedded import EmbeddedBroker
+from streams.message import Messages
 from streams.metric import Metrics
 from streams.settings import Settings
 from streams.snapshot import SnapshotLog
@@ -45,11 +46,9 @@ class Log:
         self.written: list[tuple[Any, Any]] = []
         self.store = StateStore(self.stepper, self.settings, self.changelog, self.publish, self.metrics)
 
-    async def publish(
-        self, topic: str, keys: Sequence, values: Sequence, headers: Sequence, *, partition: int = -1
-    ) -> None:
-        self.written += zip(values, headers, strict=True)
-        for key, value, own in zip(keys, values, headers, strict=True):
+    async def publish(self, topic: str, messages: Messages, *, partition: int = -1) -> None:
+        self.written += zip(messages.values, messages.headers, strict=True)
+        for key, value, own in zip(messages.keys, messages.values, messages.headers, strict=True):
             self.producer.produce(topic, value, key, partition, headers=own)
         self.producer.flush()
 

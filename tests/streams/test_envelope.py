@@ -31,13 +31,12 @@ def alerts(rows: list[int]) -> Output:
 )
 def test_ids_number_the_further_records_of_a_row(rows: list[int], suffixes: list[str]) -> None:
     expected = [ORIGINS[r] + b":drift.alert" + s.encode() for r, s in zip(rows, suffixes, strict=True)]
-    assert output_ids(DRIFT_ALERT, ORIGINS, np.array(rows, np.intp)) == expected
+    assert output_ids(DRIFT_ALERT, [ORIGINS[r] for r in rows], np.array(rows, np.intp)) == expected
 
 
 def test_encode_fills_id_key_and_headers() -> None:
-    keys, values, headers = Envelope(DRIFT_ALERT, "network").encode(
-        alerts([1, 1, 2]), ORIGINS, [b"a", b"b", None, b"d"]
-    )
+    made = Envelope(DRIFT_ALERT, "network").encode(alerts([1, 1, 2]), ORIGINS, [b"a", b"b", None, b"d"])
+    keys, values, headers = made.keys, made.values, made.headers
     assert keys == [b"b", b"b", None]
     ids = [msgspec.json.decode(v)["id"] for v in values]
     assert ids == ["raw/0/1:drift.alert", "raw/0/1:drift.alert:1", "raw/0/2:drift.alert"]
@@ -55,12 +54,21 @@ def test_encode_fills_id_key_and_headers() -> None:
 @pytest.mark.parametrize("spread_ms", [1, 86_400_000, 500 * 86_400_000, 2**45])
 def test_times_are_rfc_3339_however_many_there_are(n: int, spread_ms: int) -> None:
     times = np.random.default_rng(n).integers(-spread_ms, spread_ms, n) + 1_709_164_800_000  # 29 February
-    assert rfc3339(times) == [str(np.datetime64(t, "ms")).encode() + b"Z" for t in times.tolist()]
+    assert rfc3339(times).tolist() == [str(np.datetime64(t, "ms")).encode() + b"Z" for t in times.tolist()]
+
+
+def test_an_origin_may_be_anything() -> None:
+    origins = [b"two\nlines", "\N{SNOWMAN}".encode(), b"raw/0/2"]
+    made = Envelope(DRIFT_ALERT, "a").encode(alerts([0, 1, 2]), origins, [None] * 3)
+    ids = [origin + b":drift.alert" for origin in origins]
+    assert [dict(own)[header.CE_ID] for own in made.headers] == ids
+    assert [dict(own)[header.ORIGIN] for own in made.headers] == origins
+    assert [msgspec.json.decode(value)["id"].encode() for value in made.values] == ids
 
 
 def test_own_keys_of_an_output_win() -> None:
     output = alerts([0, 1])._replace(key=[b"x", b"y"])
-    assert Envelope(DRIFT_ALERT, "a").encode(output, ORIGINS, [b"a"] * 4)[0] == [b"x", b"y"]
+    assert Envelope(DRIFT_ALERT, "a").encode(output, ORIGINS, [b"a"] * 4).keys == [b"x", b"y"]
 
 
 def test_rejects_have_no_envelope() -> None:
@@ -99,8 +107,7 @@ def test_records_without_an_id_field_have_an_id_header() -> None:
     assert record is not None
     zeros = {f: np.zeros(1) for f in record.__struct_fields__}
     columns = zeros | {"timestamp": np.array([0]), "node_id": ["n"]}
-    _, values, headers = Envelope(SYSTEM_KEYED, "system-ingest").encode(
-        Output(np.array([2], np.intp), columns, [b"n"]), ORIGINS, [None] * 4
-    )
-    assert "id" not in msgspec.json.decode(values[0])
-    assert dict(headers[0])[header.CE_ID] == b"raw/0/2:system.keyed"
+    output = Output(np.array([2], np.intp), columns, [b"n"])
+    made = Envelope(SYSTEM_KEYED, "system-ingest").encode(output, ORIGINS, [None] * 4)
+    assert "id" not in msgspec.json.decode(made.values[0])
+    assert dict(made.headers[0])[header.CE_ID] == b"raw/0/2:system.keyed"

@@ -24,6 +24,7 @@ from schemas.topic import (
 )
 from streams.decision import DECISIONS, LOGGER, log_decisions, log_level
 from streams.log import configure_logging, logging_config
+from streams.message import Messages
 from streams.settings import Settings
 from streams.wire import Wire
 from tests.streams.web.example import example
@@ -59,7 +60,7 @@ def decide(topic: Topic) -> None:
     assert topic.record is not None
     changed = {"stage_pct": 5} if topic is OPTIMIZER_ROLLOUT else {}  # the plainest number is none of its stages
     body = msgspec.json.encode(example(topic.record, **changed))
-    log_decisions(topic, codec_of(topic.record), [b"a:b"], [body], [HEADERS])
+    log_decisions(topic, codec_of(topic.record), Messages.of([b"a:b"], [body], [HEADERS]))
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -98,7 +99,7 @@ class Unread:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_nothing_is_built_above_debug(monkeypatch: pytest.MonkeyPatch, level: str, form: str) -> None:
     out = configured(monkeypatch, DWCP_LOG_LEVEL=level, DWCP_LOG_FORMAT=form)
-    log_decisions(NETWORK_FORECAST, Unread(), [b"k"], [b"v"], [HEADERS])  # type: ignore[arg-type]
+    log_decisions(NETWORK_FORECAST, Unread(), Messages.of([b"k"], [b"v"], [HEADERS]))  # type: ignore[arg-type]
     assert out.getvalue() == ""
     assert logging.root.manager.disable == logging.DEBUG
 
@@ -109,7 +110,7 @@ def test_decisions_in_avro_are_read_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert COMPRESSION_PREDICTION.record is not None
     one = example(COMPRESSION_PREDICTION.record, algorithm="AMST")
     columns = {name: [getattr(one, name)] for name in one.__struct_fields__}
-    log_decisions(COMPRESSION_PREDICTION, codec, [None], codec.encode(columns), [HEADERS])
+    log_decisions(COMPRESSION_PREDICTION, codec, Messages.of([None], codec.encode(columns), [HEADERS]))
     said = json.loads(out.getvalue())
     assert said["decision"]["algorithm"] == "AMST"
     assert "key" not in said
@@ -120,7 +121,7 @@ def test_what_cannot_be_read_again_is_left_out(monkeypatch: pytest.MonkeyPatch) 
     record = SYSTEM_ANOMALY.record
     assert record is not None
     values = [b"{", msgspec.json.encode(example(record, node_id="seen"))]
-    log_decisions(SYSTEM_ANOMALY, codec_of(record), [b"1", b"2"], values, [HEADERS, HEADERS])
+    log_decisions(SYSTEM_ANOMALY, codec_of(record), Messages.of([b"1", b"2"], values, [HEADERS, HEADERS]))
     (line,) = out.getvalue().splitlines()
     assert (json.loads(line)["key"], json.loads(line)["decision"]["node_id"]) == ("2", "seen")
 

@@ -18,6 +18,7 @@ import asyncio, sys
 from agents import ingest
 from streams.application import Application
 from streams.embedded import EmbeddedBroker
+from streams.message import Messages
 from streams.settings import Settings
 
 async def main():
@@ -42,7 +43,7 @@ def test_after_a_flush_every_record_is_on_the_broker_and_a_key_on_one_partition(
     n = 30_000
     body = f"""
     keys = [b"k%d" % (i % 10) for i in range({n})]
-    await producer.publish("{NETWORK_KEYED.name}", keys, [b"x" * 50] * {n}, [[("h", b"1")]] * {n})
+    await producer.publish("{NETWORK_KEYED.name}", Messages.of(keys, [b"x" * 50] * {n}, [[("h", b"1")]] * {n}))
     await producer.flush()
     """
     with EmbeddedBroker() as broker:
@@ -69,7 +70,7 @@ def test_a_flush_ends_while_others_go_on_publishing() -> None:
     body = f"""
     async def publish():
         while True:
-            await producer.publish("{NETWORK_KEYED.name}", [b"k"] * 10, [b"x"] * 10, [[]] * 10)
+            await producer.publish("{NETWORK_KEYED.name}", Messages.of([b"k"] * 10, [b"x"] * 10, [[]] * 10))
             await asyncio.sleep(0.005)
 
     publishing = asyncio.create_task(publish())
@@ -104,7 +105,7 @@ def test_what_cannot_be_delivered_ends_the_process(
     trouble: Callable[[EmbeddedBroker], None], size: int, says: str
 ) -> None:
     body = f"""
-    await producer.publish("{NETWORK_KEYED.name}", [b"k"], [b"x" * {size}], [[]])
+    await producer.publish("{NETWORK_KEYED.name}", Messages.of([b"k"], [b"x" * {size}], [[]]))
     await producer.flush()
     """
     with EmbeddedBroker() as broker:

@@ -20,6 +20,7 @@ from schemas.error import LateRecord, ValidationError
 from schemas.topic import DEAD_LETTER, LATE, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW, SYSTEM_SCORE
 from streams.agent import Agent, agents_by_name, declare
 from streams.chunk import Chunk
+from streams.message import Messages
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
 from streams.partition import murmur2_partition
@@ -84,16 +85,9 @@ class Bench:
         settings = Settings.from_environment(environment)
         self.runner = runner_of(AGENT, settings, self.tracker, self.publish, self.metrics)
 
-    async def publish(
-        self,
-        topic: str,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        headers: Sequence[list],
-        *,
-        partition: int = -1,
-    ) -> None:
-        self.out[topic] += [(k, v, dict(h)) for k, v, h in zip(keys, values, headers, strict=True)]
+    async def publish(self, topic: str, messages: Messages, *, partition: int = -1) -> None:
+        rows = zip(messages.keys, messages.values, messages.headers, strict=True)
+        self.out[topic] += [(k, v, dict(h)) for k, v, h in rows]
 
     def chunk(self, first: int, values: Sequence[bytes], partition: int = 0) -> Chunk:
         tp = TP(SYSTEM_KEYED.name, partition)

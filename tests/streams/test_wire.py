@@ -28,7 +28,8 @@ def encoded(wire: Wire) -> tuple[bytes, dict[str, bytes | None]]:
     codec = wire.codec(DRIFT_ALERT)
     columns = {n: c for n, c in codec.columns([ALERT]).items() if n != "id"}
     envelope = Envelope(DRIFT_ALERT, "a", codec)
-    _, (value,), (headers,) = envelope.encode(Output(np.zeros(1, np.intp), columns), [b"raw/0/1"], [None])
+    made = envelope.encode(Output(np.zeros(1, np.intp), columns), [b"raw/0/1"], [None])
+    (value,), (headers,) = made.values, made.headers
     return value, dict(headers)
 
 

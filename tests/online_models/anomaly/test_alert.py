@@ -46,7 +46,7 @@ def alerts(result: Result, origin: Sequence[bytes]) -> list[Anomaly]:
     if SYSTEM_ANOMALY not in result.outputs:
         return []
     output = result.outputs[SYSTEM_ANOMALY]
-    _, values, _ = Envelope(SYSTEM_ANOMALY, "test").encode(output, origin, [None] * len(origin))
+    values = Envelope(SYSTEM_ANOMALY, "test").encode(output, origin, [None] * len(origin)).values
     return [msgspec.json.decode(value, type=Anomaly) for value in values]
 
 

@@ -111,7 +111,8 @@ def test_which_type_a_word_is_about(feedback: AnomalyFeedback, kind: str) -> Non
 def _change(state: SystemState, feedback: AnomalyFeedback, number: int) -> ThresholdChange:
     control = word(feedback, number)
     output = state.control(control).outputs[SYSTEM_THRESHOLD]
-    ((key,), (value,), _) = Envelope(SYSTEM_THRESHOLD, "test").encode(output, [control.origin], [None])
+    made = Envelope(SYSTEM_THRESHOLD, "test").encode(output, [control.origin], [None])
+    (key,), (value,) = made.keys, made.values
     change = msgspec.json.decode(value, type=ThresholdChange)
     assert key == change.anomaly_type.encode()
     return change

@@ -68,7 +68,8 @@ def told(records: Sequence[NetworkSample], state: LinkWatch | None = None) -> li
     result = (LinkWatch() if state is None else state).step(batch)
     if SYSTEM_ANOMALY not in result.outputs:
         return []
-    keys, values, _ = Envelope(SYSTEM_ANOMALY, "test").encode(result.outputs[SYSTEM_ANOMALY], batch.origin, batch.key)
+    made = Envelope(SYSTEM_ANOMALY, "test").encode(result.outputs[SYSTEM_ANOMALY], batch.origin, batch.key)
+    keys, values = made.keys, made.values
     assert set(keys) == {b"a:b"}
     return [msgspec.json.decode(value, type=Anomaly) for value in values]
 

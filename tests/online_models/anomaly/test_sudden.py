@@ -36,7 +36,7 @@ def opened(records: list[SystemMetrics]) -> list[tuple[str, int]]:
     output = SystemState().step(batch).outputs.get(SYSTEM_ANOMALY)
     if output is None:
         return []
-    _, values, _ = Envelope(SYSTEM_ANOMALY, "test").encode(output, batch.origin, batch.key)
+    values = Envelope(SYSTEM_ANOMALY, "test").encode(output, batch.origin, batch.key).values
     said = [msgspec.json.decode(value, type=Anomaly) for value in values]
     named = [one for one in said if one.status == "open" and one.anomaly_type != "unknown"]
     return [(one.anomaly_type, (one.timestamp - records[0].timestamp) // 5000) for one in named]

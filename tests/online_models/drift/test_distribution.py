@@ -162,7 +162,7 @@ def test_a_changed_fleet_is_alerted_by_feature() -> None:
     state = SelectorInputWatch(window_ms=60_000, least=500)
     batch = transfers_of(changed)
     output = state.step(batch).outputs[DRIFT_ALERT]
-    _, values, _ = Envelope(DRIFT_ALERT, "test").encode(output, batch.origin, batch.key)
+    values = Envelope(DRIFT_ALERT, "test").encode(output, batch.origin, batch.key).values
     alerts = [msgspec.json.decode(value, type=DriftAlert) for value in values]
     assert {alert.feature for alert in alerts} == {"rtt_ms"}
     assert {alert.statistic for alert in alerts} == {"psi", "ks"}
