@@ -23,7 +23,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 disable_created_metrics()
 
 Gauges = Mapping[str, tuple[float, float | None]]
-"""By name: numerator and denominator; None where values add up."""
+"""By name: numerator and denominator; None where values add up. A name may end in labels: `mae{target=rtt_ms}`."""
 
 PBA_GAUGES: Final = {
     "dwcp_pba_current_bandwidth_mbps": ("current_throughput_mbps", "Mean latest bandwidth over the links"),
@@ -145,19 +145,44 @@ class StateGauges:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """`dwcp_state{agent,name}` and the existing `dwcp_pba_*` names."""
+        """`dwcp_state{agent,name}`, the existing `dwcp_pba_*` names, and a family per gauge with labels of its own."""
         family = GaugeMetricFamily("dwcp_state", "What the agents' states say of themselves", labels=["agent", "name"])
         network: Mapping[str, float] = {}
+        labelled: dict[str, GaugeMetricFamily] = {}
         for agent, gauges in self._read().items():
             values = total(gauges)
             for name, value in values.items():
-                family.add_metric([agent, name], value)
+                plain, _, labels = name.partition("{")
+                if labels:
+                    _add_labelled(labelled, plain, labels[:-1], value)
+                else:
+                    family.add_metric([agent, name], value)
             if agent == "network":
                 network = values
         yield family
+        yield from labelled.values()
         for exported, (name, text) in PBA_GAUGES.items():
             if name in network:
                 yield GaugeMetricFamily(exported, text, value=network[name])
+
+
+LABELLED: Final = {
+    "link_forecast_scored": "Forecasts met by their samples",
+    "link_forecast_mae": "Mean absolute error of scored forecasts, in the target's unit",
+    "link_forecast_mape": "Mean error of scored forecasts as a share of the actual value, where that is not 0",
+    "link_forecast_coverage": "Share of samples within the 90 % interval they were forecast to lie in",
+    "link_forecast_skill": "1 - mean absolute error over that of the bar it is against",
+    "link_forecast_expert_ratio": "What an expert missed by, over what persistence did, in spreads of the links",
+}
+"""Gauges with labels of their own, and their help texts."""
+
+
+def _add_labelled(families: dict[str, GaugeMetricFamily], name: str, labels: str, value: float) -> None:
+    """Add a value whose labels are written `name=value,name=value`."""
+    pairs = dict(pair.split("=", 1) for pair in labels.split(","))
+    if name not in families:
+        families[name] = GaugeMetricFamily(f"dwcp_{name}", LABELLED[name], labels=list(pairs))
+    families[name].add_metric(list(pairs.values()), value)
 
 
 class TopicGauges:

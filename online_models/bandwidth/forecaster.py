@@ -133,10 +133,11 @@ MODEL: Final = row_dtype(
     ("scored", "i8"),
     ("taught", "i8"),
     ("epoch", "i8"),
+    ("expert_error", "f8", (_N,)),
     *TRIAL,
 )
 """What the links of one type share; regrets in units of each link's scale. `epoch` says which trained model the last
-guard is."""
+guard is; `expert_error` sums what each expert missed by, of all targets, in each link's scale and ten at most."""
 
 FORECAST: Final = np.dtype(
     [
@@ -368,6 +369,8 @@ def _learn_lesson(link: Any, model: Any, k: int, at: int, actual: NDArray[Any], 
         known = n if link.epoch == model.epoch else _TRAINED
         if scale > _STILL * abs(level) + _NOTHING:
             judge_trial(link, model, k, m, truth, error, abs(value[PERSISTENCE] - truth))
+            for e in range(_N):
+                model.expert_error[e] += min(abs(value[e] - truth), CLIP)
         less[0] = _clip(error - abs(vote - truth))
         less[1] = _clip(error - abs(value[PERSISTENCE] - truth))
         less[2] = _clip(error - abs(value[MOVING_AVERAGE] - truth))

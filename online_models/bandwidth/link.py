@@ -15,16 +15,30 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.arrival import FRESH, LATE, arrival
-from online_models.bandwidth.amst import ADJUST, START, decide, transport
+from online_models.bandwidth.amst import ADJUST, SKIP, START, decide, transport
 from online_models.bandwidth.expert import EXPERTS, PERSISTENCE, TRACK, observe
 from online_models.bandwidth.feature import WINDOW, write_features
 from online_models.bandwidth.forecaster import VOTE, catch_up, conclude, confidence, prepare, settle
 from online_models.bandwidth.waiting import asked_of, average_of, due, made_at, remember, said_of, side_of, was_applied
-from online_models.slot import row_dtype
+from online_models.prefetch import ask_ahead
+from online_models.slot import lined_dtype
 from schemas.network import HORIZON_MS
 
-LINK: Final = row_dtype(*TRACK, *VOTE, ("clock", "i8"), ("count", "i4"), ("streams", "i2"))
-"""One link's state."""
+_SPARSE: Final = (
+    "climate", "visits", "profile", "last", "said", "lesson", "lesson_trained", "lesson_shadow", "lesson_scale",
+    "lesson_away",
+)  # fmt: skip
+"""Fields of which a sample touches some bytes."""
+
+_TRACKED: Final = [field for field in TRACK if field[0] not in (*_SPARSE, "window")]
+_VOTED: Final = [field for field in VOTE if field[0] not in _SPARSE]
+
+LINK, (TAKEN_LINES, ANSWERED_LINES, _) = lined_dtype(
+    [("clock", "i8"), ("count", "i4"), ("window", "f4", (WINDOW, 4)), *_TRACKED],
+    [*_VOTED, ("streams", "i2")],
+    [field for field in (*TRACK, *VOTE) if field[0] in _SPARSE],
+)
+"""One link's state: what the first pass touches, what the second does, and the rest; lines of the first two."""
 
 SCORE: Final = np.dtype(
     [
@@ -45,18 +59,6 @@ SCORE: Final = np.dtype(
 `effectiveness` is actual over predicted throughput, NaN unless the forecast's transport parameters were applied.
 """
 
-TOTAL: Final = row_dtype(
-    ("scored", "i8"),
-    ("error", "f8", (4,)),
-    ("persistence_error", "f8", (4,)),
-    ("moving_average_error", "f8", (4,)),
-    ("covered", "f8", (4,)),
-    ("relative_error", "f8"),
-    ("applied", "i8"),
-    ("effectiveness", "f8"),
-)
-"""Sums over all scored forecasts; `effectiveness` over the `applied` ones."""
-
 
 @njit(cache=True)
 def take_in(
@@ -73,12 +75,15 @@ def take_in(
     feature: NDArray[Any],
     recent: NDArray[Any],
     made: NDArray[Any],
+    horizon_ms: int,
 ) -> None:
     """First pass: each row's kind of arrival, link clock, period before it, features, and prepared forecast.
 
-    `recent` is `[n, 10, 4]` where a model asks the last samples, oldest first, else `[0, 10, 4]`.
+    `recent` is `[n, 10, 4]` where a model asks the last samples, oldest first, else `[0, 10, 4]`; `feature` is
+    `[n, 34]`, or `[0, 34]` where nobody asks.
     """
     for i in range(len(slot)):
+        ask_ahead(links, slot, i, 0, TAKEN_LINES)
         link = links[slot[i]]
         clock[i] = link.clock
         period[i] = link.period
@@ -88,12 +93,13 @@ def take_in(
         if kind[i] == FRESH:
             if link.count == 0:
                 link.streams = START
-            take_value(link, timestamp[i], target[i], HORIZON_MS)
+            take_value(link, timestamp[i], target[i], horizon_ms)
             clock[i] = timestamp[i]
-        write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
+        if i < len(feature):
+            write_features(link.window, link.count, timestamp[i], target[i], counter[i], code[i], feature[i])
         if i < len(recent):
             write_recent(link, recent[i])
-        prepare(link, link.count, HORIZON_MS, made[i])
+        prepare(link, link.count, horizon_ms, made[i])
 
 
 @njit(cache=True)
@@ -120,10 +126,15 @@ def answer(
     certain: NDArray[Any],
     amst: NDArray[Any],
     score: NDArray[Any],
+    horizon_ms: int,
 ) -> None:
-    """Second pass: scores, forecasts, confidence and transport parameters `[n, 6]`."""
+    """Second pass: scores, forecasts, confidence and transport parameters `[n, 6]`.
+
+    Those of the contract's horizon are applied, no other's.
+    """
     work = np.empty((5, len(EXPERTS)))
     for i in range(len(slot)):
+        ask_ahead(links, slot, i, TAKEN_LINES, ANSWERED_LINES)
         if kind[i] == LATE:
             continue
         link = links[slot[i]]
@@ -131,31 +142,12 @@ def answer(
         if made[i].asked:
             catch_up(link, made[i].epoch)
         if kind[i] == FRESH:
-            meet_value(link, model, period[i], timestamp[i], target[i], HORIZON_MS, score[i], work)
+            meet_value(link, model, period[i], timestamp[i], target[i], horizon_ms, score[i], work)
         conclude(link, model, bounds, made[i], work)
         certain[i] = confidence(link)
-        _transport(link, made[i], certain[i], kind[i] == FRESH, amst[i])
+        _transport(link, made[i], certain[i], kind[i] == FRESH, horizon_ms == HORIZON_MS, amst[i])
         if kind[i] == FRESH:
-            remember(link, made[i], HORIZON_MS)
-
-
-@njit(cache=True)
-def add_scores(totals: NDArray[Any], score: NDArray[Any]) -> None:
-    """Sums in row order: numpy's would depend on how the stream was cut."""
-    total = totals[0]
-    for i in range(len(score)):
-        one = score[i]
-        if one.scored:
-            total.scored += 1
-            total.relative_error += min(one.relative_error, 1.0)
-            for m in range(4):
-                total.error[m] += one.error[m]
-                total.persistence_error[m] += one.persistence_error[m]
-                total.moving_average_error[m] += one.moving_average_error[m]
-                total.covered[m] += one.covered[m]
-            if not math.isnan(one.effectiveness):
-                total.applied += 1
-                total.effectiveness += one.effectiveness
+            remember(link, made[i], horizon_ms)
 
 
 @njit(cache=True)
@@ -223,12 +215,17 @@ def meet_value(
 
 
 @njit(cache=True)
-def _transport(link: Any, made: Any, certain: float, fresh: bool, out: NDArray[Any]) -> None:
-    """Transport parameters for the forecast link, and the action; what is applied becomes current."""
+def _transport(link: Any, made: Any, certain: float, fresh: bool, steers: bool, out: NDArray[Any]) -> None:
+    """Transport parameters for the forecast link, and the action; what is applied becomes current.
+
+    A forecast that does not steer is skipped.
+    """
     predicted = made.predicted
     streams, buffer, chunk, pacing, window = transport(predicted[0], predicted[1], predicted[2], predicted[3])
     now = made.expert[PERSISTENCE]
-    action = decide(certain, streams, link.streams, predicted[0], predicted[1], now[0], now[1])
+    action = SKIP
+    if steers:
+        action = decide(certain, streams, link.streams, predicted[0], predicted[1], now[0], now[1])
     out[0], out[1], out[2], out[3], out[4], out[5] = streams, buffer, chunk, pacing, window, action
     made.applied = fresh and action >= ADJUST
     if made.applied:

@@ -8,16 +8,12 @@ from typing import Final
 import numpy as np
 
 from online_models.arrival import DUPLICATE, LATE, LATENESS_MS, REORDERED, reject_late
-from online_models.bandwidth.feature import (
-    COUNTERS,
-    FEATURE_NAMES,
-    WINDOW,
-    encode_network,
-    link_type_codes,
-)
-from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models, total_confidence
-from online_models.bandwidth.link import LINK, SCORE, TOTAL, add_scores, answer, take_in
+from online_models.bandwidth.feature import WINDOW
+from online_models.bandwidth.forecaster import MODEL, start_models, total_confidence
+from online_models.bandwidth.link import LINK
 from online_models.bandwidth.model import ForecastModel, Question
+from online_models.bandwidth.passes import Samples, answer_batch, take_batch
+from online_models.bandwidth.quality import add_scores, overall_gauges, quality_gauges, start_totals
 from online_models.bandwidth.record import (
     MODEL_NUMBER,
     MODEL_VERSION,
@@ -59,7 +55,7 @@ class NetworkState(PartitionState):
             DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION, DRIFT_BLOCK) for kind in LINK_TYPES
         ]
         self._seen = np.zeros(4, np.int64)
-        self._total = np.zeros(1, TOTAL)
+        self._total = start_totals()
         shared = {"models": self._models, "seen": self._seen, "total": self._total}
         self._trained = ForecastModel(self._models)
         shared |= self._trained.arrays
@@ -80,33 +76,16 @@ class NetworkState(PartitionState):
     def apply(self, batch: Batch) -> Result:
         """Features and forecasts of every sample that is not late, and the scores they bring."""
         columns = batch.columns
-        n = len(batch)
         slot = self._table.index(batch.key)
-        timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        kind_of_link = link_type_codes(columns)
-        kind = np.empty(n, np.int64)
-        clock = np.empty(n, np.int64)
-        period = np.empty(n)
-        feature = np.empty((n, len(FEATURE_NAMES)))
-        made = np.zeros(n, FORECAST)
-        certain = np.empty(n)
-        amst = np.empty((n, 6), np.int64)
-        score = np.zeros(n, SCORE)
-        target = np.column_stack([columns[name] for name in TARGETS])
-        counter = np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64)
-        rows, late = self._table.rows, self._lateness_ms
-        recent = np.empty((n if self._trained.asks_recent else 0, WINDOW, len(TARGETS)), np.float32)
-        take_in(
-            rows, slot, timestamp, target, counter, encode_network(columns), late,
-            kind, clock, period, feature, recent, made,
-        )  # fmt: skip
+        samples = Samples.of(batch)
+        rows, asks_recent = self._table.rows, self._trained.asks_recent
+        taken = take_batch(rows, slot, batch, samples, self._lateness_ms, recent=asks_recent)
+        kind, clock, period, feature, recent, made = taken
         self._trained.ask(made, Question(feature, recent, period), batch.key, kind != LATE)
-        answer(
-            rows, self._models, slot, timestamp, target, kind_of_link, BOUNDS, kind, period, made, certain, amst, score
-        )
+        certain, amst, score = answer_batch(rows, self._models, slot, samples, taken)
         self._seen += np.bincount(kind, minlength=4)
         self._trained.tell(made)
-        add_scores(self._total, score)
+        add_scores(self._total, score, samples.target, samples.kind_of_link)
         row = np.flatnonzero(kind != LATE)
         scored = np.flatnonzero(score["scored"])
         outputs: dict[Topic, Output] = {}
@@ -121,11 +100,11 @@ class NetworkState(PartitionState):
             outputs[NETWORK_SCORE] = score_records(columns, scored, score[scored], version)
             shifts = []
             for code, monitor in enumerate(self._drift):
-                mine = scored[kind_of_link[scored] == code]
+                mine = scored[samples.kind_of_link[scored] == code]
                 shifts += monitor.update(mine.tolist(), np.minimum(score["relative_error"][mine], 1.0).tolist())
             if found := alerts(batch, shifts):
                 outputs[DRIFT_ALERT] = found
-        return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
+        return Result(outputs, reject_late(kind, samples.timestamp, clock, self._lateness_ms))
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Errors beside their bars, coverage, and the means over links that dashboards show."""
@@ -136,8 +115,6 @@ class NetworkState(PartitionState):
         newest_made = (links["made"] - 1) % PENDING
         short = links["said"][each, newest_made, PREDICTED].astype(np.uint32) << 16
         predicted = links["last"][each, newest_made] + short.view(np.float32)
-        total = self._total[0]
-        scored = float(total["scored"])
         found: dict[str, tuple[float, float | None]] = {
             "network_links": (n, None),
             "model_version": (float(MODEL_NUMBER), 1.0),
@@ -145,18 +122,14 @@ class NetworkState(PartitionState):
             "network_duplicates": (float(self._seen[DUPLICATE]), None),
             "network_reordered": (float(self._seen[REORDERED]), None),
             "network_late": (float(self._seen[LATE]), None),
-            "forecast_scored": (scored, None),
-            "forecast_accuracy": (scored - float(total["relative_error"]), scored),
             "forecast_confidence": (total_confidence(links), n),
-            "amst_effectiveness": (float(total["effectiveness"]), float(total["applied"])),
+            **overall_gauges(self._total),
+            **quality_gauges(self._total, self._models, HORIZON_MS),
             **self._trained.gauges(),
         }
         for m, target in enumerate(TARGETS):
             found[f"current_{target}"] = (float(newest[:, m].sum()), n)
             found[f"predicted_{target}"] = (float(predicted[:, m].sum()), n)
-            found[f"forecast_coverage_{target}"] = (float(total["covered"][m]), scored)
-            for bar in ("", "persistence_", "moving_average_"):
-                found[f"forecast_{bar}mae_{target}"] = (float(total[f"{bar}error"][m]), scored)
         return found
 
     @classmethod

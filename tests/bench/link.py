@@ -2,6 +2,8 @@
 
 Processor time of the two compiled passes over batches of 4,000 samples, one sample a minute and link, links in an
 order drawn anew for each minute, so that no row is in the cache when its turn comes; a step's encoding is not in it.
+Features are a pass of their own here, over rows that the other two have just met. A further horizon costs what
+features leave, beside its records.
 
     python -m tests.bench.link --links 50000 --json
 """
@@ -21,15 +23,20 @@ from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, wri
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models
 from online_models.bandwidth.link import LINK, SCORE, answer, take_in
 from online_models.kernel_cache import source_digest
+from online_models.prefetch import ask_ahead
+from online_models.slot import LINE, SlotTable
 from schemas.field import LINK_TYPES
+from schemas.network import HORIZON_MS
 
 BATCH = 4000
 START_MS = 1_700_000_040_000
+_WINDOW_LINES = -(-(LINK.fields["window"][1] + LINK["window"].itemsize) // LINE)
 
 
 @njit
 def _features(links: NDArray[Any], slot: NDArray[Any], target: NDArray[Any], counter: Any, code: Any, out: Any) -> None:
     for i in range(len(slot)):
+        ask_ahead(links, slot, i, 0, _WINDOW_LINES)
         link = links[slot[i]]
         write_features(link.window, link.count, link.clock, target[i], counter[i], code[i], out[i])
 
@@ -37,7 +44,9 @@ def _features(links: NDArray[Any], slot: NDArray[Any], target: NDArray[Any], cou
 def measure(links: int, minutes: int, seed: int = 0) -> dict[str, Any]:
     """Microseconds per sample, medians over the second half of the minutes."""
     rng = np.random.default_rng(seed)
-    rows, models = np.zeros(links, LINK), np.zeros(len(LINK_TYPES), MODEL)
+    table, models = SlotTable(LINK), np.zeros(len(LINK_TYPES), MODEL)
+    table.index([b"%d" % k for k in range(links)])
+    rows = table.rows
     start_models(models)
     found = [_minute(rows, models, START_MS + 60_000 * k, rng) for k in range(minutes)]
     both, features = np.median(found[minutes // 2 :], axis=0) / links * 1e6
@@ -62,8 +71,25 @@ def _minute(rows: NDArray[Any], models: NDArray[Any], at_ms: int, rng: np.random
         recent = np.empty((0, WINDOW, 4), np.float32)
         began = time.thread_time()
         made, score = np.zeros(n, FORECAST), np.zeros(n, SCORE)
-        take_in(rows, slot, timestamp, target, counter, code, 600_000, kind, clock, period, feature, recent, made)
-        answer(rows, models, slot, timestamp, target, types, BOUNDS, kind, period, made, certain, amst, score)
+        take_in(
+            rows,
+            slot,
+            timestamp,
+            target,
+            counter,
+            code,
+            600_000,
+            kind,
+            clock,
+            period,
+            feature,
+            recent,
+            made,
+            HORIZON_MS,
+        )
+        answer(
+            rows, models, slot, timestamp, target, types, BOUNDS, kind, period, made, certain, amst, score, HORIZON_MS
+        )
         spent += time.thread_time() - began
         began = time.thread_time()
         _features(rows, slot, target, counter, code, feature)
