@@ -1,14 +1,16 @@
 """Several states over one source: the batch is decoded once, and every part takes its step over it.
 
-To the runtime they are one state: captured, restored, undone and compared together.
+To the runtime they are one state: captured, restored, undone and compared together. Parts that a setting asks for
+may come and go between restarts: one that comes begins where the snapshot stands, knowing nothing, one that goes is
+left out, and the others go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from inspect import signature
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -35,11 +37,14 @@ class Parts:
     ----------
     parts
         By name. Outputs of one row to one topic stand in this order, so it is part of their ids.
+    optional
+        What the names of parts begin with, up to a dot, that may come and go.
     """
 
-    def __init__(self, parts: Mapping[str, PartitionState]) -> None:
+    def __init__(self, parts: Mapping[str, PartitionState], optional: Collection[str] = ()) -> None:
         self.parts: Final = dict(parts)
         self._names = list(self.parts)
+        self._optional = frozenset(optional)
 
     def __len__(self) -> int:
         """Keys known to the first part."""
@@ -105,9 +110,14 @@ class Parts:
             found = msgspec.msgpack.decode(piece, type=_Piece)
         except msgspec.DecodeError as exc:
             raise StateError("damaged", f"a capture does not decode: {exc}") from exc
-        if found.parts != self._names:
+        if self._lasting(found.parts) != self._lasting(self._names):
             raise StateError("layout", f"it has the parts {', '.join(found.parts)}, not {', '.join(self._names)}")
-        self.parts[found.part].load(found.piece)
+        if found.part in self.parts:
+            self.parts[found.part].load(found.piece)
+
+    def _lasting(self, names: Sequence[str]) -> list[str]:
+        """Those of the parts that cannot come and go."""
+        return [name for name in names if name.split(".")[0] not in self._optional]
 
     def checkpoint(self, keys: Sequence[Key]) -> list[Undo]:
         """What it takes to undo a step over records of these keys."""
@@ -135,17 +145,36 @@ class State(Protocol):
         ...
 
 
+class Each(NamedTuple):
+    """A part for each value of an option, which may be none: named `<name>.<what the value is called>`.
+
+    Parameters
+    ----------
+    state
+        The parts' class; its first parameter is the value.
+    option
+        Name of the option, a sequence.
+    called
+        What a value is called.
+    """
+
+    state: State
+    option: str
+    called: Callable[[Any], str]
+
+
 class PartsOf:
     """Makes `Parts`, each time anew.
 
     Parameters
     ----------
     parts
-        Each part's class, by name.
+        Each part's class, by name, or what there is one part each of.
     """
 
-    def __init__(self, **parts: State) -> None:
-        self._parts = parts
+    def __init__(self, **parts: State | Each) -> None:
+        self._each = {name: part for name, part in parts.items() if isinstance(part, Each)}
+        self._parts = {name: part for name, part in parts.items() if not isinstance(part, Each)}
 
     def __call__(self, **options: Any) -> Parts:
         """States of a partition that has seen nothing; each part is given the options that its class takes.
@@ -155,12 +184,16 @@ class PartsOf:
         TypeError
             When no part takes one of them.
         """
+        values = {name: options.pop(each.option, ()) for name, each in self._each.items()}
         taken = {name: options.keys() & signature(part).parameters.keys() for name, part in self._parts.items()}
         if strange := sorted(options.keys() - set().union(*taken.values())):
             raise TypeError(f"none of the parts {', '.join(self._parts)} takes {', '.join(strange)}")
-        return Parts({name: part(**{key: options[key] for key in taken[name]}) for name, part in self._parts.items()})
+        made = {name: part(**{key: options[key] for key in taken[name]}) for name, part in self._parts.items()}
+        for name, each in self._each.items():
+            made |= {f"{name}.{each.called(value)}": each.state(value) for value in values[name]}
+        return Parts(made, self._each)
 
     def warm(self) -> None:
         """Compile every part's kernels."""
-        for part in self._parts.values():
+        for part in (*self._parts.values(), *(each.state for each in self._each.values())):
             part.warm()

@@ -71,6 +71,19 @@ class Batch:
             None if self.time_ms is None else self.time_ms[first:end],
         )
 
+    def select(self, row: NDArray[np.intp]) -> Batch:
+        """Some rows, in the order given."""
+        at = row.tolist()
+        return Batch(
+            self.topic,
+            self.partition,
+            {name: column[row] for name, column in self.columns.items()},
+            [self.key[r] for r in at],
+            self.offset[row],
+            [self.origin[r] for r in at],
+            None if self.time_ms is None else self.time_ms[row],
+        )
+
 
 class Output(NamedTuple):
     """Records for one topic, as columns.

@@ -33,6 +33,7 @@ ALGORITHMS: Final[tuple[str, ...]] = get_args(Algorithm)
 
 TimestampMs = Annotated[int, _meta("event time, UTC", "ms since epoch", ge=0, le=4_102_444_800_000)]
 TargetTimeMs = Annotated[int, _meta("time ahead of an event, UTC", "ms since epoch", ge=0, le=4_102_531_200_000)]
+HorizonMs = Annotated[int, _meta("how far ahead", "ms", gt=0, le=1_728_000_000)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=256, description="opaque identifier")]
 OptionalIdentifier = Annotated[str, Meta(max_length=256, description="opaque identifier, empty when unknown")]
 Tier = Annotated[int, _meta("network tier, 1 is best", "", ge=1, le=3)]

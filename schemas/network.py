@@ -11,6 +11,7 @@ from schemas.field import (
     Count,
     DurationMs,
     DwcpMode,
+    HorizonMs,
     Identifier,
     LinkType,
     Mbps,
@@ -74,6 +75,7 @@ class Forecast(Struct, frozen=True, gc=False):
 
     `lower` and `upper` are in the order of `TARGETS`. `amst_*` are the transport
     parameters for the forecast link and `amst_action` says whether to apply them.
+    Of forecasts at other horizons than 15 minutes it is always `skip`.
     """
 
     id: Identifier
@@ -108,6 +110,7 @@ class ForecastScore(Struct, frozen=True, gc=False):
     the unit of each target, in the order of `TARGETS`; `covered` says whether the
     sample fell inside the forecast's interval. `amst_effectiveness` is actual over
     predicted throughput where the forecast's transport parameters were applied.
+    `horizon_ms` is how far ahead the forecast looked.
     """
 
     id: Identifier
@@ -123,3 +126,4 @@ class ForecastScore(Struct, frozen=True, gc=False):
     moving_average_error: list[float]
     covered: list[bool]
     amst_effectiveness: float | None = None
+    horizon_ms: HorizonMs = HORIZON_MS

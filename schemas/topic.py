@@ -81,6 +81,11 @@ SYSTEM_KEYED: Final = Topic("system", "keyed", SystemMetrics, "node_id", 90 * _D
 NETWORK_FEATURES: Final = Topic("network", "features", NetworkFeatures, "node_id:peer_id")
 NETWORK_FORECAST: Final = Topic("network", "forecast", Forecast, "node_id:peer_id")
 NETWORK_SCORE: Final = Topic("network", "score", ForecastScore, "node_id:peer_id")
+NETWORK_HORIZON: Final = Topic("network", "horizon", Forecast, "node_id:peer_id")
+NETWORK_HORIZON_SCORE: Final = Topic("network", "horizon-score", ForecastScore, "node_id:peer_id")
+"""Forecasts at other horizons than 15 minutes, where a worker is asked for some, and how they did: who reads
+`NETWORK_FORECAST` takes what it finds there for 15 minutes."""
+
 COMPRESSION_LABEL: Final = Topic("compression", "label", OracleLabel, "node_id:peer_id", 90 * _DAY_MS)
 COMPRESSION_PREDICTION: Final = Topic("compression", "prediction", SelectorPrediction, "node_id:peer_id")
 SYSTEM_SCORE: Final = Topic("system", "score", AnomalyScore, "node_id")
@@ -136,7 +141,15 @@ OUTPUTS: Final = (
     PERFORMANCE_PREDICTION,
     DRIFT_ALERT,
 )
-OCCASIONAL: Final = (SYSTEM_THRESHOLD, SYSTEM_ROLLUP, MODEL_REJECTION, OPTIMIZER_RECOMMENDATION, OPTIMIZER_ROLLOUT)
+OCCASIONAL: Final = (
+    SYSTEM_THRESHOLD,
+    SYSTEM_ROLLUP,
+    MODEL_REJECTION,
+    OPTIMIZER_RECOMMENDATION,
+    OPTIMIZER_ROLLOUT,
+    NETWORK_HORIZON,
+    NETWORK_HORIZON_SCORE,
+)
 """Outputs that an ordinary minute does not have."""
 
 REJECTS: Final = (DEAD_LETTER, LATE)

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from schemas.error import ConfigError
+from schemas.network import HORIZON_MS
 from schemas.quantity import parse_units
 from schemas.topic import TOPICS, Topic
 from streams.security import MECHANISMS, PROTOCOLS, check_security
@@ -27,6 +28,7 @@ _MODEL_STORE = re.compile(r"(?:(?:file|s3|s3a)://)?[^\r\n:]+")
 _SECRET = ("schema_registry_auth", "model_key", "kafka_sasl_password", "web_token")
 _SECRET_NAME = re.compile("PASS|PASW|AUTH|TOKEN|SECRET|KEY|CRED")
 _LEAST_SECRET = 16
+_HORIZONS = 8
 
 Parse = Callable[[str, str], Any]
 """Turns (variable name, text) into a value, or raises ConfigError."""
@@ -92,6 +94,23 @@ def _brokers(name: str, text: str) -> tuple[str, ...]:
             raise ConfigError(name, text, allowed)
         addresses.append(f"{match[1]}:{match[2]}")
     return tuple(addresses)
+
+
+def _horizons(name: str, text: str) -> tuple[int, ...]:
+    """Milliseconds, shortest first."""
+    allowed = (
+        f"up to {_HORIZONS} different ones from 1min to 24h, whole minutes, separated by ','; 15min is always there"
+    )
+    found = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"([1-9]\d{0,3})(min|h)", part)
+        ms = int(match[1]) * (60_000 if match[2] == "min" else 3_600_000) if match else 0
+        if not 0 < ms <= 86_400_000 or ms == HORIZON_MS or ms in found:
+            raise ConfigError(name, text, allowed)
+        found.add(ms)
+    if len(found) > _HORIZONS:
+        raise ConfigError(name, text, allowed)
+    return tuple(sorted(found))
 
 
 def _file(name: str, text: str) -> str:
@@ -217,6 +236,10 @@ class Settings:
         "DWCP_FEEDBACK_RATE", "0.1", "share by which an operator's word raises a threshold, or lowers by half of it",
         _number(float, 0, 0.5, ""),
     )  # fmt: skip
+    horizons: tuple[int, ...] = _variable(
+        "DWCP_HORIZONS", "", "how far ahead links are forecast besides 15 minutes, e.g. 1min,5min,30min,60min",
+        _horizons,
+    )  # fmt: skip
     kafka_security_protocol: str = _variable(
         "DWCP_KAFKA_SECURITY_PROTOCOL", "plaintext",
         "how brokers are reached: plaintext, ssl, sasl_plaintext or sasl_ssl",
@@ -305,6 +328,8 @@ class Settings:
         for key, variable in _BY_FIELD.items():
             value = getattr(self, key)
             text = self.bootstrap if key == "brokers" else _text_of(value)
+            if key == "horizons":
+                text = ",".join(f"{ms // 60_000}min" for ms in value)
             if key in _SECRET and text:
                 text = "*****"
             rows.append(Effective(variable.name, text, variable.default, variable.meaning))

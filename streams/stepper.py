@@ -180,7 +180,7 @@ class Stepper:
         rows = fresh[fresh < n]
         placed = [work.controls[k - n] for k in fresh[len(rows) :].tolist()]
         placed = [Placed(one.control, int(np.searchsorted(rows, one.before))) for one in placed]
-        batch = _rows(work.batch, rows)
+        batch = work.batch.select(rows)
         return Work(batch, work.row[fresh], work.origin, work.rejected, placed, len(repeated))
 
     def step(self, held: Held, work: Work) -> Result:
@@ -263,19 +263,6 @@ def _controls(records: Sequence[Any], origin: Sequence[bytes], partition: int) -
                 body = said.get(header.CONTROL_BODY) or b""
                 found[at] = Control(kind.decode("utf-8", "replace"), body, origin[at], partition, record.timestamp)
     return found
-
-
-def _rows(batch: Batch, row: NDArray[np.intp]) -> Batch:
-    at = row.tolist()
-    return Batch(
-        batch.topic,
-        batch.partition,
-        {name: column[row] for name, column in batch.columns.items()},
-        [batch.key[r] for r in at],
-        batch.offset[row],
-        [batch.origin[r] for r in at],
-        None if batch.time_ms is None else batch.time_ms[row],
-    )
 
 
 def _passed(newest: dict[bytes, int], origin: Sequence[bytes]) -> list[int]:

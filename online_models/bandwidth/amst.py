@@ -26,6 +26,9 @@ REASONS: Final = (
 )
 """Why, by the index of the action."""
 
+OTHER_HORIZON: Final = "transport follows the forecast 15 minutes ahead"
+"""Why parameters of forecasts at other horizons are always skipped."""
+
 SKIP: Final = 0
 HOLD: Final = 1
 ADJUST: Final = 2

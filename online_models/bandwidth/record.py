@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.bandwidth.amst import ACTIONS, REASONS
+from online_models.bandwidth.amst import ACTIONS, OTHER_HORIZON, REASONS
 from online_models.bandwidth.feature import FEATURE_SCHEMA
 from schemas.batch import Output
 from schemas.network import HORIZON_MS, TARGETS
@@ -35,14 +35,16 @@ def forecast_records(
     certain: NDArray[Any],
     amst: NDArray[Any],
     version: list[str],
+    horizon_ms: int = HORIZON_MS,
 ) -> Output:
     """Forecasts of the rows; `amst` `[len(row), 6]` holds the transport parameters and the action."""
     predicted = made["predicted"]
     action = amst[:, 5].tolist()
+    reasons = REASONS if horizon_ms == HORIZON_MS else [OTHER_HORIZON] * len(REASONS)
     found = _identity(columns, row, "link_type") | {
         "prediction_time": made_at,
-        "target_time": made_at + HORIZON_MS,
-        "valid_until": made_at + HORIZON_MS,
+        "target_time": made_at + horizon_ms,
+        "valid_until": made_at + horizon_ms,
         "predicted_bandwidth_mbps": predicted[:, 0],
         "predicted_latency_ms": predicted[:, 1],
         "predicted_packet_loss": predicted[:, 2],
@@ -57,13 +59,17 @@ def forecast_records(
         "amst_pacing_bytes_per_second": amst[:, 3],
         "amst_window_bytes": amst[:, 4],
         "amst_action": [ACTIONS[code] for code in action],
-        "amst_reason": [REASONS[code] for code in action],
+        "amst_reason": [reasons[code] for code in action],
     }
     return Output(row, found)
 
 
 def score_records(
-    columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], score: NDArray[Any], version: list[str]
+    columns: Mapping[str, NDArray[Any]],
+    row: NDArray[np.intp],
+    score: NDArray[Any],
+    version: list[str],
+    horizon_ms: int = HORIZON_MS,
 ) -> Output:
     """Scores of the rows whose sample met a forecast, beside persistence and moving average."""
     found = _identity(columns, row, "link_type") | {
@@ -75,5 +81,6 @@ def score_records(
         "moving_average_error": score["moving_average_error"],
         "covered": score["covered"].astype(np.bool_),
         "amst_effectiveness": score["effectiveness"],
+        "horizon_ms": np.full(len(row), horizon_ms),
     }
     return Output(row, found)

@@ -1,5 +1,7 @@
 """Forecasts of public series 15 minutes ahead, or one period where that is longer: one table, one configuration.
 
+With `--horizon` at another one instead, of the series whose period divides it.
+
 The data are not in this repository: a folder with `jitterbug-rtt`, `ms-cloud-monitoring`,
 `speedtest-wizardtim` and `datacenter-traces`, as published; what is not there is left out. Every series goes
 through the forecaster that workers run, from its first sample on; the last 15 % are scored.
@@ -21,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.backtest.bandwidth import Backtest, Quality, backtest_column
+from offline.backtest.bandwidth_command import Duration
 from offline.backtest.grid import Grid, make_grid
 from offline.series import NO_TIME, read_series
 from online_models.bandwidth.link import LINK
+from schemas.network import HORIZON_MS
 
 MINUTE_MS: Final = 60_000
 MANY: Final = 300
@@ -105,13 +109,16 @@ def _row(name: str, one: Backtest) -> str:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--horizon", type=Duration(), help="How far ahead, e.g. 5min.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def main(folder: Path, as_json: bool) -> None:
+def main(folder: Path, horizon: int | None, as_json: bool) -> None:
     """Forecast every series of FOLDER as a worker forecasts links; a table as the README's."""
     began, found = time.process_time(), {}
     for name, grid in series_in(folder):
+        if horizon is not None and horizon % grid.period_ms:
+            continue
         click.echo(f"{name}: {len(grid.value):,} samples", err=True)
-        found[name] = backtest_column(name, grid)
+        found[name] = backtest_column(name, grid, horizon_ms=horizon or HORIZON_MS)
     if not found:
         raise click.UsageError(f"{folder} has none of the data sets that `--help` names")
     summary = summary_of(found) | {"cpu_seconds": time.process_time() - began}

@@ -9,7 +9,7 @@ import pytest
 from online_models.anomaly.link_watch import LinkWatch
 from online_models.anomaly.state import SystemState
 from online_models.bandwidth.state import NetworkState
-from online_models.parts import Parts, PartsOf
+from online_models.parts import Each, Parts, PartsOf
 from schemas.batch import Output, Rejection, Result
 from schemas.error import LateRecord, StateError
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_SCORE
@@ -93,6 +93,27 @@ def test_a_capture_of_other_parts_is_not_taken_for_it(parts: PartsOf) -> None:
     state = parts()
     state.step(batch())
     with pytest.raises(StateError, match="it has the parts"):
+        TWO().load(state.capture(whole=True)[0])
+
+
+def test_parts_by_option_are_named_after_its_values() -> None:
+    parts = PartsOf(first=SystemState, more=Each(SystemState, "latenesses", str))
+    assert list(parts().parts) == ["first"]
+    assert list(parts(latenesses=(5, 7)).parts) == ["first", "more.5", "more.7"]
+    with pytest.raises(TypeError, match="none of the parts"):
+        parts(lateness=(5,))
+
+
+def test_parts_by_option_may_come_and_go_others_may_not() -> None:
+    make = PartsOf(first=SystemState, more=Each(SystemState, "latenesses", str))
+    state = make(latenesses=(5,))
+    state.step(batch())
+    other = make(latenesses=(7,))
+    for piece in state.capture(whole=True):
+        other.load(piece)
+    assert other.parts["first"].digest() == state.parts["first"].digest()
+    assert len(other.parts["more.7"]) == 0
+    with pytest.raises(StateError, match=r"it has the parts first, more\.5, not first, second"):
         TWO().load(state.capture(whole=True)[0])
 
 

@@ -28,3 +28,10 @@ def test_every_setting_that_an_agent_wants_exists_and_defaults_change_nothing(ag
     plain = with_settings(agent, Settings.from_environment({}))
     assert plain.state().digest() == agent.state().digest()
     assert list(plain.models) == list(agent.models)
+
+
+def test_a_worker_looks_as_far_ahead_as_it_was_asked() -> None:
+    asked = Settings.from_environment({"DWCP_HORIZONS": "1min,60min"})
+    parts = list(with_settings(network.agent, asked).state().parts)
+    plain = list(network.agent.state().parts)
+    assert parts == [*plain, "horizon.1min", "horizon.60min"]

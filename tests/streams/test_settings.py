@@ -49,6 +49,9 @@ def test_broker_that_cannot_be(text: str) -> None:
         ("DWCP_BATCH_MAX_RECORDS", "0"), ("DWCP_LINGER_MS", "-1"), ("DWCP_LOG_LEVEL", "loud"),
         ("DWCP_FALSE_ALARMS_PER_NODE_DAY", "0"), ("DWCP_FALSE_ALARMS_PER_LINK_DAY", "many"),
         ("DWCP_FEEDBACK_RATE", "0.6"), ("DWCP_FEEDBACK_RATE", "-0.1"),
+        ("DWCP_HORIZONS", "15min"), ("DWCP_HORIZONS", "5"), ("DWCP_HORIZONS", "90s"), ("DWCP_HORIZONS", "0min"),
+        ("DWCP_HORIZONS", "25h"), ("DWCP_HORIZONS", "60min,1h"),
+        ("DWCP_HORIZONS", "1min,2min,3min,4min,5min,6min,7min,8min,9min"),
         ("DWCP_APP_ID", ""), ("DWCP_APP_ID", "a b"), ("DWCP_WEB_HOST", ""), ("DWCP_TOPIC_NETWORK_RAW", "a/b"),
     ],
 )  # fmt: skip
@@ -57,6 +60,17 @@ def test_bad_value_names_variable_value_and_what_is_allowed(variable: str, value
     assert (error.variable, error.value, error.exit_code) == (variable, value, 78)
     assert variable in str(error)
     assert error.allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("", ()), ("60min", (60,)), ("60min, 1min,5min ,30min", (1, 5, 30, 60)), ("24h,1h", (60, 1440))],
+)
+def test_horizons_are_whole_minutes_shortest_first(text: str, minutes: tuple[int, ...]) -> None:
+    settings = Settings.from_environment({"DWCP_HORIZONS": text})
+    assert settings.horizons == tuple(60_000 * one for one in minutes)
+    shown = {row.name: row.value for row in settings.table()}["DWCP_HORIZONS"]
+    assert Settings.from_environment({"DWCP_HORIZONS": shown}).horizons == settings.horizons
 
 
 def test_unknown_variable_suggests_the_nearest() -> None:
