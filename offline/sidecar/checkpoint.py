@@ -39,6 +39,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
         When capacity was forecast last.
     keeper
         State of the life cycle.
+    forecasts
+        State of the comparison of forecasters.
     counted
         What was counted since the beginning, by name.
     """
@@ -51,6 +53,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     asked_at: dict[str, int] = {}
     refreshed_ms: int = 0
     keeper: bytes = b""
+    forecasts: bytes = b""
     counted: dict[str, int] = {}
 
 

@@ -20,6 +20,7 @@ from offline.sidecar.watchman import Watchman
 from online_models.experiment.course import Plan
 from online_models.experiment.promotion import PromotionRule
 from online_models.experiment.rollback import Limits
+from online_models.experiment.winner import WinnerRule
 from schemas.compression import CompressionTelemetry, OracleLabel, SelectorPrediction
 from schemas.error import ConfigError, StateError
 from schemas.experiment import ExperimentResult, ExperimentState
@@ -56,6 +57,8 @@ class Rules(Struct, frozen=True, kw_only=True):
         Of the champion.
     plan
         What an experiment is like; its names are filled in.
+    winner
+        What decides between two forecasters.
     """
 
     promote_by: Literal["experiment", "labels", "hand"] = "experiment"
@@ -65,6 +68,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     base_ms: int = 24 * 3_600_000
     limits: Limits = Limits()
     plan: Plan = Plan(experiment_id="-", model_name=MODEL, control_version="-", treatment_version="-")
+    winner: WinnerRule = WinnerRule()
 
 
 class Said(Struct):
@@ -73,6 +77,10 @@ class Said(Struct):
     announcements: list[ModelAnnouncement] = []
     states: list[ExperimentState] = []
     results: list[ExperimentResult] = []
+
+    def __add__(self, other: Said) -> Said:
+        """Both, one after the other."""
+        return Said(self.announcements + other.announcements, self.states + other.states, self.results + other.results)
 
 
 class _Captured(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import Final
 from offline.sidecar.archive import Archive
 from offline.sidecar.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from offline.sidecar.child import Child
+from offline.sidecar.forecast_trial import ForecastTrial
 from offline.sidecar.intake import Intake
 from offline.sidecar.keeper import Keeper, Said
 from offline.sidecar.metric import Metrics
@@ -29,6 +30,7 @@ from schemas.topic import (
     COMPRESSION_PREDICTION,
     DRIFT_ALERT,
     MODEL_REJECTION,
+    NETWORK_SCORE,
 )
 from streams.model.registry import read_registry
 from streams.recording.format import Recorded
@@ -77,7 +79,6 @@ class Sidecar:
         self._committed = self._decided = 0.0
         self._ends: dict[Place, int] = {}
         self._forecast: Child | None = None
-        self.keeper = Keeper(options.rules)
         self._restore()
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -141,6 +142,7 @@ class Sidecar:
         columns = [taken[topic].records if topic in taken else () for topic in pairs]
         try:
             self.keeper.add(now_ms, *columns)
+            self.forecasts.add(taken[NETWORK_SCORE].records if NETWORK_SCORE in taken else (), now_ms)
         except Exception as exc:  # a bad batch costs the comparison some labels, and the data set nothing
             self._failed("keeper", exc)
 
@@ -157,7 +159,7 @@ class Sidecar:
         checkpoint = Checkpoint(
             number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self.trainer.trained,
             asked=self.trainer.asked, asked_at=self.trainer.asked_at, refreshed_ms=self._refreshed_ms,
-            keeper=self.keeper.capture(), counted=self.counted,
+            keeper=self.keeper.capture(), forecasts=self.forecasts.capture(), counted=self.counted,
         )  # fmt: skip
         write_checkpoint(self._folder, checkpoint)
         self._number = number
@@ -168,12 +170,15 @@ class Sidecar:
 
     def decide(self, now_ms: int) -> Said:
         """One round of the life cycle, published; nothing of it has happened when that fails."""
-        before = self.keeper.capture()
+        before = self.keeper.capture(), self.forecasts.capture()
         try:
-            said = self.keeper.round(read_registry(self._settings).catalogue, now_ms)
+            catalogue = read_registry(self._settings).catalogue
+            said = self.keeper.round(catalogue, now_ms)
+            if self._options.rules.promote_by != "hand":
+                said += self.forecasts.round(catalogue, now_ms)
             publish_decisions(self._settings, said)
         except Exception:
-            self.keeper = Keeper(self._options.rules, before)
+            self._load(*before)
             raise
         for one in said.announcements:
             _log.warning("%s %s is %s: %s", one.model_name, one.model_version, one.stage, one.reason)
@@ -197,11 +202,15 @@ class Sidecar:
         self._intake: Intake = Intake(self._topics, known.recent)
         self.trainer.restore(known)
         self._refreshed_ms: int = known.refreshed_ms
-        self.keeper = Keeper(self._options.rules, known.keeper)
+        self._load(known.keeper, known.forecasts)
         failures = {name: n for name, n in self.counted.items() if name.startswith(_FAILURES)}
         self.counted = dict(known.counted) | failures  # they are no part of what is read again
         self._committed = time.monotonic()
         self._decided = 0.0
+
+    def _load(self, keeper: bytes, forecasts: bytes) -> None:
+        rules = self._options.rules
+        self.keeper, self.forecasts = Keeper(rules, keeper), ForecastTrial(rules.winner, forecasts)
 
     def _log(self) -> Log:
         """The topics from where the last checkpoint left them; what is gone by now is passed over."""
