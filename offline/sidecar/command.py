@@ -69,8 +69,9 @@ def sidecar(
     once however often it or a worker is killed. Trains by plan and after drift, in a process of the lowest
     priority; what passes its gates is stored, announced and scored as a shadow. A selector that is
     better on the labels, for certain, is tried in an experiment and becomes champion; a champion that is
-    too often wrong, fails, or slows transfers is taken back at once and held. Forecasters and forests wait
-    for `dwcp models promote`. Metrics are at DWCP_SIDECAR_PORT.
+    too often wrong, fails, or slows transfers is taken back at once and held. Forests wait for `dwcp models
+    promote`, and forecasters until they are challengers: those win or go by the scores of half of the
+    links against the other half. Metrics are at DWCP_SIDECAR_PORT.
 
     \b
     Beside the workers:        dwcp sidecar
