@@ -45,5 +45,5 @@ agent = declare(
     ),
     keeps=NETWORK_STATE,
     models={"bandwidth": load_forecaster},
-    settings=("false_alarms_per_link_day", "feedback_rate", "horizons"),
+    settings=("false_alarms_per_link_day", "feedback_rate", "horizons", "amst_factors"),
 )

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from schemas.error import ConfigError
+from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS
 from schemas.quantity import parse_units
 from schemas.topic import TOPICS, Topic
@@ -111,6 +112,20 @@ def _horizons(name: str, text: str) -> tuple[int, ...]:
     if len(found) > _HORIZONS:
         raise ConfigError(name, text, allowed)
     return tuple(sorted(found))
+
+
+def _factors(name: str, text: str) -> tuple[float, ...]:
+    """A factor for each link type, in the order of `LINK_TYPES`."""
+    allowed = f"TYPE=FACTOR of {', '.join(LINK_TYPES)}, each once, 0.01 to 10, separated by ','"
+    found = dict.fromkeys(LINK_TYPES, 1.0)
+    said = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    for kind, _, value in said:
+        if kind not in found or not re.fullmatch(r"\d*\.?\d+", value) or not 0.01 <= float(value) <= 10.0:
+            raise ConfigError(name, text, allowed)
+        found[kind] = float(value)
+    if len({kind for kind, _, _ in said}) < len(said):
+        raise ConfigError(name, text, allowed)
+    return tuple(found.values())
 
 
 def _file(name: str, text: str) -> str:
@@ -240,6 +255,10 @@ class Settings:
         "DWCP_HORIZONS", "", "how far ahead links are forecast besides 15 minutes, e.g. 1min,5min,30min,60min",
         _horizons,
     )  # fmt: skip
+    amst_factors: tuple[float, ...] = _variable(
+        "DWCP_AMST_FACTORS", "", "what AMST's streams are multiplied by, by type of link, e.g. dc=0.03,edge=2; else 1",
+        _factors,
+    )  # fmt: skip
     kafka_security_protocol: str = _variable(
         "DWCP_KAFKA_SECURITY_PROTOCOL", "plaintext",
         "how brokers are reached: plaintext, ssl, sasl_plaintext or sasl_ssl",
@@ -330,6 +349,8 @@ class Settings:
             text = self.bootstrap if key == "brokers" else _text_of(value)
             if key == "horizons":
                 text = ",".join(f"{ms // 60_000}min" for ms in value)
+            if key == "amst_factors":
+                text = ",".join(f"{kind}={one:g}" for kind, one in zip(LINK_TYPES, value, strict=True) if one != 1.0)
             if key in _SECRET and text:
                 text = "*****"
             rows.append(Effective(variable.name, text, variable.default, variable.meaning))

@@ -125,6 +125,38 @@ def bench(
     click.echo("\n".join(_lines(cells, difficulties, budget)))
 
 
+@optimize.command()
+@click.option("--links", type=click.IntRange(8), default=48, show_default=True, help="Of all four types in turn.")
+@click.option("--hours", type=click.FloatRange(1.0), default=48.0, show_default=True, help="The second half is shown.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of links, transfers and choices.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def amst(links: int, hours: float, seed: int, as_json: bool) -> None:
+    """Stream counts of AMST: the contract's formula, and factors on it learned from what transfers achieved.
+
+    On simulated links that transfers load themselves: too few streams leave bandwidth unused, too
+    many fill the queue and lose. Times are geometric means over the formula's, under the same conditions. The last
+    line is what a worker is told with, of the types where it beats the formula for certain; else nothing is.
+
+    \b
+    dwcp optimize amst --seed 1
+    DWCP_AMST_FACTORS=dc=0.0156 faust -A app worker
+    """
+    from offline.optimizer.amst import run_amst
+
+    found = run_amst(links, round(60 * hours), seed)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    click.echo(f"{'links':<7}{'policy':<10}{'time':>7}{'at most':>9}{'streams':>9}{'loss %':>8}{'queue %':>9}")
+    for row in found.rows:
+        click.echo(
+            f"{row.link_type:<7}{row.policy:<10}{row.time_ratio:>7.3f}{row.time_ratio_upper:>9.3f}{row.streams:>9.0f}"
+            f"{100 * row.loss:>8.2f}{100 * row.queue:>9.1f}"
+        )
+    said = ",".join(f"{name}={factor:g}" for name, factor in found.factors.items())
+    click.echo(f"DWCP_AMST_FACTORS={said}" if said else "nothing beats the formula for certain")
+
+
 def _policies(names: Sequence[str], dqn_at: Path | None) -> dict[str, Make]:
     made = {name: POLICIES[name] for name in names if name in POLICIES}
     if "matern" in made:

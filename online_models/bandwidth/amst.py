@@ -38,9 +38,14 @@ PREEMPT: Final = 4
 
 @njit(cache=True)
 def transport(
-    bandwidth_mbps: float, latency_ms: float, packet_loss: float, jitter_ms: float
+    bandwidth_mbps: float, latency_ms: float, packet_loss: float, jitter_ms: float, tuned: float = 1.0
 ) -> tuple[int, int, int, int, int]:
     """Parameters for one link.
+
+    Parameters
+    ----------
+    tuned
+        What the formula's streams are multiplied by, beyond the contract; 1 is the formula.
 
     Returns
     -------
@@ -54,6 +59,8 @@ def transport(
     streams = int(int(bandwidth_mbps / 10.0) * factor)
     if packet_loss > 0.02:
         streams = streams * 3 // 4
+    if tuned != 1.0:
+        streams = int(streams * tuned)
     streams = min(max(streams, STREAMS[0]), STREAMS[1])
     bytes_per_second = bandwidth_mbps * 1e6 / 8.0
     buffer = int(bytes_per_second * latency_ms / 1000.0) + int(jitter_ms * bytes_per_second / 1000.0)

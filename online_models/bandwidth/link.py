@@ -127,10 +127,11 @@ def answer(
     amst: NDArray[Any],
     score: NDArray[Any],
     horizon_ms: int,
+    tuned: NDArray[Any],
 ) -> None:
     """Second pass: scores, forecasts, confidence and transport parameters `[n, 6]`.
 
-    Those of the contract's horizon are applied, no other's.
+    Those of the contract's horizon are applied, no other's. `tuned` multiplies streams, `[link type]`.
     """
     work = np.empty((5, len(EXPERTS)))
     for i in range(len(slot)):
@@ -145,7 +146,9 @@ def answer(
             meet_value(link, model, period[i], timestamp[i], target[i], horizon_ms, score[i], work)
         conclude(link, model, bounds, made[i], work)
         certain[i] = confidence(link)
-        _transport(link, made[i], certain[i], kind[i] == FRESH, horizon_ms == HORIZON_MS, amst[i])
+        _transport(
+            link, made[i], certain[i], kind[i] == FRESH, horizon_ms == HORIZON_MS, tuned[kind_of_link[i]], amst[i]
+        )
         if kind[i] == FRESH:
             remember(link, made[i], horizon_ms)
 
@@ -215,13 +218,15 @@ def meet_value(
 
 
 @njit(cache=True)
-def _transport(link: Any, made: Any, certain: float, fresh: bool, steers: bool, out: NDArray[Any]) -> None:
+def _transport(
+    link: Any, made: Any, certain: float, fresh: bool, steers: bool, tuned: float, out: NDArray[Any]
+) -> None:
     """Transport parameters for the forecast link, and the action; what is applied becomes current.
 
     A forecast that does not steer is skipped.
     """
     predicted = made.predicted
-    streams, buffer, chunk, pacing, window = transport(predicted[0], predicted[1], predicted[2], predicted[3])
+    streams, buffer, chunk, pacing, window = transport(predicted[0], predicted[1], predicted[2], predicted[3], tuned)
     now = made.expert[PERSISTENCE]
     action = SKIP
     if steers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,11 @@ from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, enc
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST
 from online_models.bandwidth.link import SCORE, answer, take_in
 from schemas.batch import Batch
+from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
+
+FORMULA: Final = np.ones(len(LINK_TYPES))
+"""AMST's streams are what the contract's formula says, on links of every type."""
 
 
 class Samples(NamedTuple):
@@ -94,13 +98,14 @@ def answer_batch(
     samples: Samples,
     taken: Taken,
     horizon_ms: int = HORIZON_MS,
+    tuned: NDArray[np.float64] = FORMULA,
 ) -> Answered:
-    """Score, conclude and remember what was prepared."""
+    """Score, conclude and remember what was prepared; `tuned` multiplies AMST's streams, `[link type]`."""
     n = len(slot)
     found = Answered(np.empty(n), np.empty((n, 6), np.int64), np.zeros(n, SCORE))
     timestamp, target, kind_of_link = samples
     answer(
         rows, models, slot, timestamp, target, kind_of_link, BOUNDS, taken.kind, taken.period, taken.made, *found,
-        horizon_ms,
+        horizon_ms, tuned,
     )  # fmt: skip
     return found

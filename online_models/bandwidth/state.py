@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from online_models.bandwidth.feature import WINDOW
 from online_models.bandwidth.forecaster import MODEL, start_models, total_confidence
 from online_models.bandwidth.link import LINK
 from online_models.bandwidth.model import ForecastModel, Question
-from online_models.bandwidth.passes import Samples, answer_batch, take_batch
+from online_models.bandwidth.passes import FORMULA, Samples, answer_batch, take_batch
 from online_models.bandwidth.quality import add_scores, overall_gauges, quality_gauges, start_totals
 from online_models.bandwidth.record import (
     MODEL_NUMBER,
@@ -45,10 +45,16 @@ class NetworkState(PartitionState):
         How far behind its link's clock a sample may be and still be answered.
     idle_ms
         How long a silent link is remembered.
+    amst_factors
+        What AMST's streams are multiplied by on links of each type, in the order of `LINK_TYPES`; by default the
+        contract's formula stands.
     """
 
-    def __init__(self, lateness_ms: int = LATENESS_MS, idle_ms: int = IDLE_MS) -> None:
+    def __init__(
+        self, lateness_ms: int = LATENESS_MS, idle_ms: int = IDLE_MS, amst_factors: Sequence[float] = FORMULA.tolist()
+    ) -> None:
         self._lateness_ms = lateness_ms
+        self._tuned = np.array(amst_factors, np.float64)
         self._models = np.zeros(len(LINK_TYPES), MODEL)
         start_models(self._models)
         self._drift = [
@@ -82,7 +88,7 @@ class NetworkState(PartitionState):
         taken = take_batch(rows, slot, batch, samples, self._lateness_ms, recent=asks_recent)
         kind, clock, period, feature, recent, made = taken
         self._trained.ask(made, Question(feature, recent, period), batch.key, kind != LATE)
-        certain, amst, score = answer_batch(rows, self._models, slot, samples, taken)
+        certain, amst, score = answer_batch(rows, self._models, slot, samples, taken, tuned=self._tuned)
         self._seen += np.bincount(kind, minlength=4)
         self._trained.tell(made)
         add_scores(self._total, score, samples.target, samples.kind_of_link)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, write_features
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models
 from online_models.bandwidth.link import LINK, SCORE, answer, take_in
+from online_models.bandwidth.passes import FORMULA
 from online_models.kernel_cache import source_digest
 from online_models.prefetch import ask_ahead
 from online_models.slot import LINE, SlotTable
@@ -88,7 +89,21 @@ def _minute(rows: NDArray[Any], models: NDArray[Any], at_ms: int, rng: np.random
             HORIZON_MS,
         )
         answer(
-            rows, models, slot, timestamp, target, types, BOUNDS, kind, period, made, certain, amst, score, HORIZON_MS
+            rows,
+            models,
+            slot,
+            timestamp,
+            target,
+            types,
+            BOUNDS,
+            kind,
+            period,
+            made,
+            certain,
+            amst,
+            score,
+            HORIZON_MS,
+            FORMULA,
         )
         spent += time.thread_time() - began
         began = time.thread_time()

@@ -49,6 +49,8 @@ def test_broker_that_cannot_be(text: str) -> None:
         ("DWCP_BATCH_MAX_RECORDS", "0"), ("DWCP_LINGER_MS", "-1"), ("DWCP_LOG_LEVEL", "loud"),
         ("DWCP_FALSE_ALARMS_PER_NODE_DAY", "0"), ("DWCP_FALSE_ALARMS_PER_LINK_DAY", "many"),
         ("DWCP_FEEDBACK_RATE", "0.6"), ("DWCP_FEEDBACK_RATE", "-0.1"),
+        ("DWCP_AMST_FACTORS", "lan=1"), ("DWCP_AMST_FACTORS", "dc"), ("DWCP_AMST_FACTORS", "dc=0"),
+        ("DWCP_AMST_FACTORS", "dc=11"), ("DWCP_AMST_FACTORS", "dc=nan"), ("DWCP_AMST_FACTORS", "dc=1,dc=2"),
         ("DWCP_HORIZONS", "15min"), ("DWCP_HORIZONS", "5"), ("DWCP_HORIZONS", "90s"), ("DWCP_HORIZONS", "0min"),
         ("DWCP_HORIZONS", "25h"), ("DWCP_HORIZONS", "60min,1h"),
         ("DWCP_HORIZONS", "1min,2min,3min,4min,5min,6min,7min,8min,9min"),
@@ -71,6 +73,16 @@ def test_horizons_are_whole_minutes_shortest_first(text: str, minutes: tuple[int
     assert settings.horizons == tuple(60_000 * one for one in minutes)
     shown = {row.name: row.value for row in settings.table()}["DWCP_HORIZONS"]
     assert Settings.from_environment({"DWCP_HORIZONS": shown}).horizons == settings.horizons
+
+
+@pytest.mark.parametrize(
+    ("text", "factors"), [("", (1, 1, 1, 1)), ("edge=2", (1, 1, 1, 2)), ("wan=.5, dc=0.015625", (0.015625, 1, 0.5, 1))]
+)
+def test_factors_of_streams_are_by_link_type(text: str, factors: tuple[float, ...]) -> None:
+    settings = Settings.from_environment({"DWCP_AMST_FACTORS": text})
+    assert settings.amst_factors == factors
+    shown = {row.name: row.value for row in settings.table()}["DWCP_AMST_FACTORS"]
+    assert Settings.from_environment({"DWCP_AMST_FACTORS": shown}).amst_factors == factors
 
 
 def test_unknown_variable_suggests_the_nearest() -> None:

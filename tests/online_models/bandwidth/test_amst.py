@@ -34,6 +34,21 @@ def test_parameters_follow_the_formula(bandwidth: float, latency: float, loss: f
     assert transport(bandwidth, latency, loss, jitter) == _formula(bandwidth, latency, loss, jitter)
 
 
+@settings(deadline=None)
+@given(RATE, LATENCY, LOSS, LATENCY, st.floats(0.01, 10.0))
+def test_tuned_streams_are_the_formulas_times_a_factor_within_the_same_clamps(
+    bandwidth: float, latency: float, loss: float, jitter: float, tuned: float
+) -> None:
+    factor = 0.7 if latency > 100 else 1.3 if latency < 20 else 1.0
+    plain = int(int(bandwidth / 10) * factor)
+    plain = plain * 3 // 4 if loss > 0.02 else plain
+    streams, buffer, chunk, pacing, window = transport(bandwidth, latency, loss, jitter, tuned)
+    assert streams == max(2, min(256, plain if tuned == 1.0 else int(plain * tuned)))
+    assert (buffer, pacing) == (_formula(bandwidth, latency, loss, jitter)[1], int(bandwidth * 1e6 / 8 * 0.95))
+    assert chunk == max(8192, min(131072, buffer // streams // (2 if loss > 0.02 else 1)))
+    assert window == buffer * streams
+
+
 @pytest.mark.parametrize("bandwidth", [0.0, 9.99, 20.0, 30.0, 90.0, 1970.0, 2560.0, 2570.0, 4000.0])
 @pytest.mark.parametrize("latency", [0.0, 19.999, 20.0, 100.0, 100.001])
 @pytest.mark.parametrize("loss", [0.0, 0.02, 0.020001])

@@ -156,6 +156,19 @@ def test_applied_parameters_become_current() -> None:
     assert forecast["amst_streams"][-1] == 50
 
 
+def test_tuned_streams_are_published_on_links_of_their_type_and_nothing_else_changes() -> None:
+    records = network_stream(60, 4)
+    plain = NetworkState().step(samples_of(records)).outputs[NETWORK_FORECAST].columns
+    tuned = NetworkState(amst_factors=(1.0, 1.0, 0.5, 2.0)).step(samples_of(records)).outputs[NETWORK_FORECAST].columns
+    formula, streams = (np.asarray(columns["amst_streams"]) for columns in (plain, tuned))
+    kind = np.asarray(plain["link_type"])
+    np.testing.assert_array_equal(streams[kind == "dc"], formula[kind == "dc"])
+    assert (np.abs(streams[kind == "wan"] - 0.5 * formula[kind == "wan"]) < 2).all()
+    assert (np.abs(streams[kind == "edge"] - 2.0 * formula[kind == "edge"]) < 2).all()
+    for name in ("predicted_bandwidth_mbps", "lower", "confidence", "amst_buffer_bytes"):
+        np.testing.assert_array_equal(plain[name], tuned[name])
+
+
 def test_gauges_are_the_scores_means() -> None:
     state = NetworkState()
     result = state.step(samples_of(network_stream(60, 3)))
