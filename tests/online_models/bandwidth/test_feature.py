@@ -6,14 +6,25 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from online_models.arrival import LATENESS_MS
 from online_models.bandwidth.feature import FEATURE_NAMES, FEATURE_SCHEMA, hour_utc, weekday_utc
 from online_models.bandwidth.state import NetworkState
 from online_models.encoding import bucket, fnv1a_32
 from schemas.field import DWCP_MODES, LINK_TYPES, TRANSPORT_TYPES
 from schemas.network import NetworkSample
 from schemas.topic import NETWORK_FEATURES
-from tests.online_models.stream import MINUTE_MS, START_MS, network_stream, sample, samples_of
+from tests.online_models.stream import (
+    MINUTE_MS,
+    START_MS,
+    encoded,
+    network_stream,
+    run_cut,
+    sample,
+    samples_of,
+)
 
 
 def _reference(history: list[NetworkSample], s: NetworkSample) -> list[float]:
@@ -55,6 +66,38 @@ def test_features_equal_the_reference(seed: int, links: int) -> None:
     np.testing.assert_allclose(found[:, past_free], np.array(expected)[:, past_free], rtol=1e-12)
     largest = 2.0**-23 * np.abs(np.array(expected)[:, :3]).max()  # a link's past is kept in single precision
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=largest)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), min_size=1, max_size=80),
+    st.integers(0, 1000),
+)
+def test_features_equal_the_reference_however_samples_come(arrivals: list[tuple[int, int]], seed: int) -> None:
+    """Gaps, repeats, shuffled and late ones: what is not ahead of its link's newest sample moves no window."""
+    rng = np.random.default_rng(seed)
+    records, expected = [], []
+    past: dict[int, list[NetworkSample]] = {}
+    for link, minute in arrivals:
+        one = sample(
+            START_MS + minute * MINUTE_MS, rate=float(rng.uniform(1.0, 900.0)), rtt=float(rng.uniform(0.1, 90.0)),
+            packet_loss=float(rng.uniform(0.0, 0.1)), node_id=f"n{link}", queue_depth=int(rng.integers(50)),
+        )  # fmt: skip
+        records.append(one)
+        history = past.setdefault(link, [])
+        newest = history[-1].timestamp if history else -1
+        if one.timestamp > newest:
+            expected.append(_reference(history, one))
+            history.append(one)
+        elif one.timestamp >= newest - LATENESS_MS:
+            own, seen = _reference([], one), _reference(history[:-1], history[-1])
+            expected.append(own[:13] + seen[13:28] + own[28:])
+    batch = samples_of(records)
+    whole, cut = NetworkState().step(batch), NetworkState()
+    assert len(expected) == len(records) - len(whole.rejected)
+    found = np.asarray(whole.outputs[NETWORK_FEATURES].columns["features"])
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2.0**-23 * 900.0)
+    assert run_cut(cut, batch, seed) == encoded([(0, whole)])
 
 
 def test_a_repeated_sample_has_the_features_of_the_first() -> None:
