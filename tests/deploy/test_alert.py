@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import app
 from offline.sidecar.metric import Metrics as SidecarMetrics
-from streams.metric import PBA_GAUGES
+from streams.metric import LABELLED, PBA_GAUGES
 from tests.deploy.compose import DEPLOY, ROOT
 
 ALERTS = DEPLOY / "alerts.yml"
@@ -28,7 +28,7 @@ WORDS = {"sum", "avg", "max", "by", "on", "and", "group_left", "rate", "increase
 
 def exposed() -> set[str]:
     """Sample names of a worker and of the sidecar."""
-    names = set(PBA_GAUGES)  # shown once a state has seen a link
+    names = set(PBA_GAUGES) | {f"dwcp_{name}" for name in LABELLED}  # shown once a state has seen links and scores
     text = app.metrics.render() + generate_latest(SidecarMetrics().registry)
     for family in text_string_to_metric_families(text.decode()):
         ending = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
