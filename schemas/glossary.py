@@ -124,6 +124,7 @@ _NETWORK: Final = {
     "amst_window_bytes": Meaning("AMST parameter: buffers of all streams", "bytes"),
     "amst_action": Meaning("Whether to apply the AMST parameters"),
     "amst_reason": Meaning("Why, in words"),
+    "target_confidence": Meaning("How sure of each target: bandwidth, latency, loss, jitter", "1"),
     "actual": Meaning("What was measured: bandwidth, latency, loss, jitter", _TARGETS),
     "error": Meaning("Absolute errors of the forecast: bandwidth, latency, loss, jitter", _TARGETS),
     "persistence_error": Meaning("Absolute errors of the sample at prediction_time taken as forecast", _TARGETS),

@@ -73,7 +73,7 @@ class NetworkFeatures(Struct, frozen=True, gc=False):
 class Forecast(Struct, frozen=True, gc=False):
     """The link's four targets at `target_time`, with 90 % intervals and AMST parameters.
 
-    `lower` and `upper` are in the order of `TARGETS`. `amst_*` are the transport
+    `lower`, `upper` and `target_confidence` are in the order of `TARGETS`. `amst_*` are the transport
     parameters for the forecast link and `amst_action` says whether to apply them.
     Of forecasts at other horizons than 15 minutes it is always `skip`.
     """
@@ -101,6 +101,7 @@ class Forecast(Struct, frozen=True, gc=False):
     amst_window_bytes: int
     amst_action: AmstAction
     amst_reason: str
+    target_confidence: list[Ratio] | None = None
 
 
 class ForecastScore(Struct, frozen=True, gc=False):

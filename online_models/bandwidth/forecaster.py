@@ -118,6 +118,7 @@ VOTE: Final = (
     ("radius", "f4", (4,)),
     ("lean", "f4", (4,)),
     ("relative_error", "u2", (RECENT,)),
+    ("relative", "f4", (4,)),
 )
 """Fields of a link's state kept here, in single precision: they are most of a link's memory."""
 
@@ -150,6 +151,7 @@ FORECAST: Final = np.dtype(
         ("predicted", "f8", (4,)),
         ("lower", "f8", (4,)),
         ("upper", "f8", (4,)),
+        ("certain", "f8", (4,)),
         ("made_at", "i8"),
         ("epoch", "i8"),
         ("asked", "u1"),
@@ -159,9 +161,10 @@ FORECAST: Final = np.dtype(
     ],
     align=True,
 )
-"""One forecast, as made; `vote` is the experts' own, before it was weighed against the guards, `trained` what a
-trained model said, NaN where none answered: number `asked`, which serves since `epoch`; `trained_by` is that number
-where it had a part in the forecast. `shadow_by` is the shadow's, 0 where it did not answer.
+"""One forecast, as made; `certain` is how sure it is of each target, `vote` is the experts' own, before it was weighed
+against the guards, `trained` what a trained model said, NaN where none answered: number `asked`, which serves since
+`epoch`; `trained_by` is that number where it had a part in the forecast. `shadow_by` is the shadow's, 0 where it did
+not answer.
 
 Regressions work in units of `scale`, intervals in units of `breadth`.
 """
@@ -338,8 +341,12 @@ def settle(link: Any, model: Any, at: int, actual: NDArray[Any], work: NDArray[A
         side = side_of(link, at, m, actual[m])
         track(link.radius, link.lean, m, side < 0, side > 0, link.scored, 1.0)
         track(model.radius, model.lean, m, side < 0, side > 0, model.scored, _TYPE_PACE)
-        if m < 2 and error > 0.0:
-            relative += 0.5 * (min(error / actual[m], 1e6) if actual[m] > 0.0 else 1.0)
+        share = 0.0
+        if error > 0.0:
+            share = min(error / actual[m], 1e6) if actual[m] > 0.0 else 1.0
+        link.relative[m] += (min(share, _GREATEST) - link.relative[m]) / min(link.scored + 1, RECENT)
+        if m < 2:
+            relative += 0.5 * share
     link.relative_error[link.scored % RECENT] = round(min(relative, _GREATEST) / _FINE)
     link.scored += 1
     model.scored += 1
@@ -405,6 +412,13 @@ def confidence(link: Any) -> float:
     for k in range(size):
         total += _FINE * link.relative_error[k]
     return float(min(max(1.0 - total / size / 0.2, 0.0), 1.0))
+
+
+@njit(cache=True)
+def write_confidences(link: Any, out: NDArray[Any]) -> None:
+    """The same of each target apart, `[4]`, from a running mean of some 20 errors."""
+    for m in range(4):
+        out[m] = 0.5 if link.scored < PROVEN else min(max(1.0 - link.relative[m] / 0.2, 0.0), 1.0)
 
 
 @njit(cache=True)

@@ -18,7 +18,7 @@ from online_models.arrival import FRESH, LATE, arrival
 from online_models.bandwidth.amst import ADJUST, SKIP, START, decide, transport
 from online_models.bandwidth.expert import EXPERTS, PERSISTENCE, TRACK, observe
 from online_models.bandwidth.feature import WINDOW, write_features
-from online_models.bandwidth.forecaster import VOTE, catch_up, conclude, confidence, prepare, settle
+from online_models.bandwidth.forecaster import VOTE, catch_up, conclude, confidence, prepare, settle, write_confidences
 from online_models.bandwidth.waiting import asked_of, average_of, due, made_at, remember, said_of, side_of, was_applied
 from online_models.prefetch import ask_ahead
 from online_models.slot import lined_dtype
@@ -146,6 +146,7 @@ def answer(
             meet_value(link, model, period[i], timestamp[i], target[i], horizon_ms, score[i], work)
         conclude(link, model, bounds, made[i], work)
         certain[i] = confidence(link)
+        write_confidences(link, made[i].certain)
         _transport(
             link, made[i], certain[i], kind[i] == FRESH, horizon_ms == HORIZON_MS, tuned[kind_of_link[i]], amst[i]
         )

@@ -52,6 +52,7 @@ def forecast_records(
         "lower": made["lower"],
         "upper": made["upper"],
         "confidence": certain,
+        "target_confidence": made["certain"],
         "model_version": version,
         "amst_streams": amst[:, 0],
         "amst_buffer_bytes": amst[:, 1],

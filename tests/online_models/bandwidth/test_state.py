@@ -124,6 +124,21 @@ def test_confidence_follows_the_relative_error_of_the_last_twenty() -> None:
     assert result.outputs[NETWORK_FORECAST].columns["confidence"][-1] == pytest.approx(expected, abs=5e-4)
 
 
+@pytest.mark.parametrize("target", range(4))
+def test_each_targets_confidence_follows_its_own_errors(target: int) -> None:
+    result = _run(network_stream(400, 1))
+    said = np.asarray(result.outputs[NETWORK_FORECAST].columns["target_confidence"])[:, target]
+    scores = result.outputs[NETWORK_SCORE].columns
+    error, actual = (np.asarray(scores[name])[:, target] for name in ("error", "actual"))
+    relative = np.where(actual > 0.0, error / np.maximum(actual, 1e-300), error > 0.0)
+    mean = 0.0
+    for k, one in enumerate(relative):
+        mean += (min(one, 3.9) - mean) / min(k + 1, 20)
+    assert said[-1] == pytest.approx(np.clip(1.0 - mean / 0.2, 0.0, 1.0), abs=1e-5)
+    assert (said[: 15 + 9] == 0.5).all()
+    assert ((said >= 0.0) & (said <= 1.0)).all()
+
+
 def test_new_links_forecast_as_the_links_of_their_type_do() -> None:
     noisy = np.random.default_rng(5).uniform(50, 150, 400)
     known = [r for k, v in enumerate(noisy) for r in (sample(START_MS + k * MINUTE_MS, rate=float(v)),)]
