@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def publish_another_past(folder: Path) -> None:
     """As if the forecast had been published with a field that it no longer has."""
     path = folder / "history" / "network.forecast.v1.jsonl"
-    (line,) = path.read_text().splitlines()
+    line = path.read_text().splitlines()[-1]
     past = json.loads(line)
     past["fields"].append({"name": "gone", "type": "long"})
     next(f for f in past["fields"] if f["name"] == "confidence")["type"] = "string"
