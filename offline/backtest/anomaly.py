@@ -151,7 +151,7 @@ def random_quality_of(watched: Watched, label: Flags) -> Quality:
     rng = np.random.default_rng(_SEED)
     rest = slice(watched.trained, None)
     time_ms, alert, truth = watched.series.time_ms[rest], watched.found.alert[rest], label[rest]
-    scores = [score_events(time_ms, _scattered(alert, rng), truth) for _ in range(_DRAWS)]
+    scores = [score_events(time_ms, scattered(alert, rng), truth) for _ in range(_DRAWS)]
     areas = [_areas(rng.random(len(truth)), truth) for _ in range(3)]
     drawn = [_quality(score, None, None) for score in scores]
     chance: dict[str, Any] = {name: _mean([getattr(one, name) for one in drawn]) for name in Quality.__struct_fields__}
@@ -160,7 +160,8 @@ def random_quality_of(watched: Watched, label: Flags) -> Quality:
     return Quality(**chance)
 
 
-def _scattered(alert: Flags, rng: np.random.Generator) -> Flags:
+def scattered(alert: Flags, rng: np.random.Generator) -> Flags:
+    """As many alerts of the same lengths at random places."""
     placed = np.zeros_like(alert)
     for begin, end in runs(alert):
         at = int(rng.integers(0, len(alert) - (end - begin) + 1))

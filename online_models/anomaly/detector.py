@@ -46,6 +46,8 @@ SERIES: Final = row_dtype(
 
 _HOLD: Final = 2
 _HOLD_MS: Final = 5 * 60 * 1000
+_IN_ALERT: Final = 1.0 / (_HOLD + 1)
+"""Weight of an alert's further samples where the threshold is learned: the budget is of alerts, and none is shorter."""
 _LEAST_GAP_MS: Final = 1000.0
 _SUM: Final = 0
 _PEAK: Final = 1
@@ -163,7 +165,8 @@ def _step(
         ratio = 0.0
         for k in range(N_SCORES if values.shape[1] > 1 else 1):  # of one metric, the sum is the peak
             if one.frozen == 0 or one.threshold[k] == 0.0:
-                learn_score(one, k, beyond[k], one.threshold[k] if one.count > 2 * SETTLED else math.inf)
+                most = one.threshold[k] if one.count > 2 * SETTLED else math.inf
+                learn_score(one, k, beyond[k], most, _IN_ALERT if one.alerting == 1 else 1.0)
                 threshold = threshold_of(one, k, one.gap_ms, _SHARE[k] * alarms_per_day)
                 one.threshold[k] = max(threshold, _LEAST_THRESHOLD[k])
             ratio = max(ratio, beyond[k] / one.threshold[k])

@@ -4,8 +4,8 @@ Peaks over threshold (Siffer et al., Anomaly Detection in Streams with Extreme V
 Theory, KDD 2017) with an exponential tail: scores here are logarithms, and a power law's
 logarithm is exponential. The mean excess beyond a quantile is estimated by the median one and
 drawn towards a usual one while there are few. Anomalies among the scores learned from
-can only push a threshold up, so the lower of those that two quantiles give is taken, and a score counts as little
-more than the threshold of its time.
+can only push a threshold up, so the lower of those that two quantiles give is taken, a score counts as little
+more than the threshold of its time, and the samples of one alert count together as one or few.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _MOST_OFTEN: Final = 1.0 / 25.0
 
 
 @njit(cache=True)
-def learn_score(series: Any, k: int, score: float, threshold: float) -> None:
-    """Count the score `k`, 0 or more; far beyond the threshold in force it counts as just beyond."""
+def learn_score(series: Any, k: int, score: float, threshold: float, weight: float) -> None:
+    """Count the score `k`, 0 or more, so many times; far beyond the threshold in force it counts as just beyond."""
     score = min(score, _REACH[0] + _REACH[1] * threshold)
-    series.scores[k, min(int(math.log1p(score) / _PER_CELL), CELLS - 1)] += np.float32(1.0)
-    series.learned[k] += 1.0
+    series.scores[k, min(int(math.log1p(score) / _PER_CELL), CELLS - 1)] += np.float32(weight)
+    series.learned[k] += weight
 
 
 @njit(cache=True)

@@ -9,6 +9,7 @@ any past, is counted as `early`; alarms that follow a fault of another pod, whic
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from offline.backtest.anomaly import Watched, alarms_of, metrics_of, watch
+from offline.backtest.anomaly import Watched, alarms_of, metrics_of, scattered, watch
 from offline.series import Series, read_series
 from online_models.anomaly.detector import ALARMS_PER_DAY, SETTLED
 from online_models.anomaly.kind import kind_of
@@ -30,6 +31,10 @@ TYPES: Final = {
 }
 """What an injected fault should be called."""
 
+COUNTED: Final = ("injected", "early", "found", "typed")
+
+_DRAWS: Final = 20
+_SEED: Final = 1
 _WITHIN_MS: Final = 180_000
 _AFTERMATH_MS: Final = 480_000
 _DAY_MS: Final = 86_400_000
@@ -70,33 +75,46 @@ def pods_of(folder: Path) -> Iterator[Pod]:
 
 
 def faults_of(pods: Sequence[Pod], clean: bool) -> dict[str, Any]:
-    """Injected, early, found and typed faults by kind, and alarms that follow no fault of their pod."""
-    counts = {kind: dict.fromkeys(("injected", "early", "found", "typed"), 0) for kind in TYPES}
+    """Injected, early, found and typed faults by kind, by chance, and alarms that follow no fault of their pod."""
+    counts = {kind: Counter(dict.fromkeys(COUNTED, 0)) for kind in TYPES}
+    chance: Counter[str] = Counter(found=0, typed=0)
+    rng = np.random.default_rng(_SEED)
     false_alarms, elsewhere, days = 0, 0, 0.0
     for pod in pods:
         shift = _DAY_MS if clean else 0
         series, fraction = _rotated(pod) if clean else (pod.series, 0.15)
         watched = watch(series, pod.metrics, fraction, ALARMS_PER_DAY)
         faults = [Fault(fault.time_ms + shift, fault.kind) for fault in pod.faults]
-        for fault in faults:
-            if fault.kind in counts:
-                found, kind = _found(watched, fault)
-                counts[fault.kind]["injected"] += 1
-                counts[fault.kind]["early"] += int(fault.time_ms < series.time_ms[SETTLED])
-                counts[fault.kind]["found"] += found
-                counts[fault.kind]["typed"] += found and kind == TYPES[fault.kind]
+        for kind, count in _counted(watched, faults).items():
+            counts[kind].update(count)
+        for _ in range(_DRAWS):
+            placed = replace(watched, found=watched.found._replace(alert=scattered(watched.found.alert, rng)))
+            for count in _counted(placed, faults).values():
+                chance.update({name: count[name] for name in chance})
         begins = [parse_time(alarm.begin) for alarm in alarms_of(watched)]
         outside = [begin for begin in begins if not _follows(begin + shift, [fault.time_ms for fault in faults])]
         false_alarms += len(outside)
         elsewhere += sum(_follows(begin, pod.any_ms) for begin in outside)
         days += float(series.time_ms[-1] - series.time_ms[0]) / _DAY_MS
-    total = {name: sum(count[name] for count in counts.values()) for name in ("injected", "early", "found", "typed")}
     return {
-        "all": total,
-        **counts,
+        "all": {name: sum(count[name] for count in counts.values()) for name in COUNTED},
+        "random": {name: round(total / _DRAWS, 1) for name, total in chance.items()},
+        **{kind: dict(count) for kind, count in counts.items()},
         "false_alarms_per_pod_day": round(false_alarms / days, 2),
         "of_these_after_a_fault_of_another_pod": round(elsewhere / days, 2),
     }
+
+
+def _counted(watched: Watched, faults: Sequence[Fault]) -> dict[str, Counter[str]]:
+    """What became of a pod's faults, by kind."""
+    counts: dict[str, Counter[str]] = {}
+    for fault in faults:
+        if fault.kind in TYPES:
+            found, kind = _found(watched, fault)
+            early = bool(fault.time_ms < watched.series.time_ms[SETTLED])
+            came = (1, early, found, found and kind == TYPES[fault.kind])
+            counts.setdefault(fault.kind, Counter()).update(dict(zip(COUNTED, map(int, came), strict=True)))
+    return counts
 
 
 def _follows(time_ms: int, faults_ms: Sequence[int]) -> bool:

@@ -161,6 +161,16 @@ def test_anomalies_in_the_training_part_do_not_hide_later_ones(share: float) -> 
     assert _alerts(values)[EVENT : EVENT + 5].sum() >= 4
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_incidents_of_a_short_training_part_do_not_hide_later_ones(seed: int) -> None:
+    values = _noise(seed, 1200, 30)
+    for at in (60, 100, 140):
+        values[at : at + 2, :12] += 60
+    values[600:604, :8] += 30
+    assert _alerts(values)[600:604].any()
+    assert not _alerts(values)[200:600].any()
+
+
 @pytest.mark.parametrize("cut", [1, 7, 333])
 def test_findings_do_not_depend_on_the_cut(cut: int) -> None:
     values = _noise(9, metrics=3)
@@ -196,7 +206,7 @@ def test_a_threshold_is_exceeded_about_as_often_as_the_budget_says(alarms_per_da
     rng = np.random.default_rng(12)
     series = np.zeros(1, [*TAIL])[0]
     for score in rng.exponential(power, 3000):
-        learn_score(series, k, score, np.inf)
+        learn_score(series, k, score, np.inf, 1.0)
     threshold = threshold_of(series, k, 60_000.0, alarms_per_day)
     expected = power * np.log(1440 / alarms_per_day)
     assert threshold == pytest.approx(expected, rel=0.15)
