@@ -35,6 +35,8 @@ def hot_path(records: int, batch: int, links: int, seed: int, as_json: bool) -> 
     for name, one in found["agents"].items():
         cells = "".join(f"{one[stage]:9.2f}" for stage in (*STAGES, "us_per_event"))
         click.echo(f"{name:22}{cells}")
+        for part, us in one["step_by_part"].items():
+            click.echo(f"  {part:20}{us:27.2f}")
     click.echo(f"{'per input, all agents':22}{found['us_per_event']:54.2f}")
 
 
@@ -81,6 +83,28 @@ def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, second
         half = one["latency_ms"]["50%"]
         cells = f"{one['events_per_second']:>10,}{one['cpu_us_per_event']:>9.1f}{half['p50']:>13}{half['p99']:>13}"
         click.echo(f"{name:14}{cells}{one['lost']:>6}")
+
+
+@bench.command()
+@click.option("--rate", "rates", multiple=True, type=click.FloatRange(1), help="Records per second; again for more.")
+@click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet; a third as many nodes.")
+@click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long each rate lasts.")
+@_as_json
+def detection(rates: tuple[float, ...], links: int, seed: int, seconds: float, as_json: bool) -> None:
+    """Latency of anomaly detection inside a worker on a real Kafka: a record fetched until its alert is handed over."""
+    from tests.bench.detection import RATES, run
+
+    found = run(rates or RATES, seconds, links, seed, lambda text: click.echo(text, err=True))
+    if as_json:
+        _print(found)
+        return
+    click.echo(f"{'':34}{'clock':>8}{'':8}{'processor':>12}")
+    click.echo(f"{'ms':34}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}")
+    for rate, one in found.items():
+        for name in ("fetched_to_handed_over_ms", "detectors_ms"):
+            cells = "".join(f"{one[name][of][q]:8.1f}" for of in ("clock", "processor") for q in ("p50", "p99"))
+            click.echo(f"{rate + '/s ' + name[:-3].replace('_', ' '):34}{cells}")
 
 
 @bench.command()
