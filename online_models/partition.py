@@ -81,6 +81,9 @@ class PartitionState(ABC):
     revision: ClassVar[int] = 1
     """Raised when the meaning of a field changes while its type does not."""
 
+    turn_ms: ClassVar[int] = HOUR_MS
+    """No batch that is applied goes on past a multiple of this of the partition's clock; an hour has a whole number."""
+
     def __init__(
         self, row: np.dtype[Any], shared: Arrays, idle_ms: int = IDLE_MS, served: Sequence[Served] = ()
     ) -> None:
@@ -127,17 +130,20 @@ class PartitionState(ABC):
             return Result()
         timestamp = batch.columns["timestamp"]
         newest = max(int(timestamp.max()), int(self._clock[0]))
-        if newest // HOUR_MS == self._clock[0] // HOUR_MS:
+        if newest // self.turn_ms == self._clock[0] // self.turn_ms:
             self._clock[0] = newest
             return self.apply(batch)
-        clock = np.maximum(np.maximum.accumulate(timestamp), self._clock[0])
-        hour = np.concatenate((self._clock, clock)) // HOUR_MS
-        cuts = [*np.flatnonzero(hour[1:] != hour[:-1]).tolist(), len(batch)]
-        results = [(0, self.apply(batch.take(0, cuts[0])))] if cuts[0] else []
+        clock = np.concatenate((self._clock, np.maximum(np.maximum.accumulate(timestamp), self._clock[0])))
+        turn = clock // self.turn_ms
+        cuts = [0, *np.flatnonzero(turn[1:] != turn[:-1]).tolist(), len(batch)]
+        results = []
         for first, end in pairwise(cuts):
-            self._forget_idle(int(clock[first]))
+            if first == end:
+                continue
+            if clock[first + 1] // HOUR_MS != clock[first] // HOUR_MS:
+                self._forget_idle(int(clock[first + 1]))
+            self._clock[0] = clock[end]
             results.append((first, self.apply(batch.take(first, end))))
-        self._clock[0] = newest
         return Result.join(results)
 
     def follow(self, batch: Batch, results: Sequence[Result]) -> Result:

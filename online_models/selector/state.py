@@ -9,6 +9,9 @@ A trained *champion* decides before the online model, and that one before the he
 fails, or is not sure, is never waited for. Where hardly any transfer has both sides measured, which is what
 production gives, the state is a contextual bandit: it learns the side that was seen, and explores.
 With `feedback="chosen"` it is one always, and sees no side but the one that it chose.
+
+A model whose errors drifted is less sure of itself from the next minute on (`drift.trust`): a champion decides less
+for that, the online model, to which there is no better alternative, only says so.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
-from online_models.drift.monitor import DriftMonitor, alerts
+from online_models.drift.monitor import DriftMonitor, Shift, alerts
+from online_models.drift.trust import Trust, doubted
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import compression_batch
 from online_models.selector.decision import CONFIDENT, decide, explore, vote
@@ -43,7 +47,7 @@ from online_models.selector.record import (
     prediction_records,
 )
 from online_models.selector.trained import NAME as TRAINED_NAME
-from online_models.selector.trained import TrainedSelector
+from online_models.selector.trained import Asked, TrainedSelector
 from online_models.selector.utility import (
     AMST,
     HDE,
@@ -71,6 +75,9 @@ RULES_NAME: Final = "heuristic"
 RULES_VERSION: Final = "rules-1"
 READY_AFTER: Final = 300
 """Labels learned before the model's answers are published."""
+
+TRUST_TURN_MS: Final = 60_000
+"""Of event time, until a drift alert lowers confidence."""
 
 HISTORY_WEIGHT: Final = 0.1
 
@@ -109,6 +116,7 @@ class CompressionState(PartitionState):
     """
 
     revision = 3
+    turn_ms = TRUST_TURN_MS
 
     def __init__(
         self,
@@ -130,6 +138,7 @@ class CompressionState(PartitionState):
         self._shadowed = np.ones(1)
         self._drift = DriftMonitor(MODEL_NAME, "error", MODEL_VERSION)
         self._champion_drift = DriftMonitor(TRAINED_NAME, "error", "")
+        self._trust, self._champion_trust = Trust(TRUST_TURN_MS), Trust(TRUST_TURN_MS)
         self._seen = np.zeros(4, np.int64)
         self._class = np.zeros(2, np.int64)
         self._right = np.zeros(3, np.int64)
@@ -144,6 +153,8 @@ class CompressionState(PartitionState):
             "shadowed": self._shadowed,
             "drift": self._drift.memory,
             "champion_drift": self._champion_drift.memory,
+            "trust": self._trust.memory,
+            "champion_trust": self._champion_trust.memory,
             "seen": self._seen,
             "class": self._class,
             "right": self._right,
@@ -162,6 +173,7 @@ class CompressionState(PartitionState):
         if self._trained.served.version("champion") != before:
             self._champion_drift.memory[:] = np.zeros_like(self._champion_drift.memory)
             self._champion_drift.rebuild()
+            self._champion_trust.renew()
         return result
 
     def restored(self) -> None:
@@ -181,6 +193,9 @@ class CompressionState(PartitionState):
         clock = np.empty(n, np.int64)
         decision = np.zeros(n, DECISION)
         asked = self._trained.ask(columns)
+        said = asked.probability
+        believed = self._champion_trust.factor(int(self._clock[0]))
+        asked = asked._replace(probability=np.where(asked.treated, said, doubted(said, believed)))
         measured = _measured(columns)
         _step(
             self._table.rows,
@@ -212,6 +227,8 @@ class CompressionState(PartitionState):
             decision,
         )
         decision["decider"][asked.treated & (decision["decider"] == CHAMPION)] = CHALLENGER
+        own = decision["decider"] == ONLINE
+        decision["confidence"][own] = doubted(decision["confidence"][own], self._trust.factor(int(self._clock[0])))
         self._count(kind, decision, label, rule)
         answered = np.flatnonzero(kind != LATE)
         labelled = np.flatnonzero((kind != LATE) & (label.label != NONE))
@@ -221,15 +238,27 @@ class CompressionState(PartitionState):
         if len(answered):
             made = prediction_records(columns, answered, decision[answered], rule[answered], _ONLINE, asked)
             outputs[COMPRESSION_PREDICTION] = made
-        scored = np.flatnonzero(decision["scored"])
-        shifts = self._drift.update(scored.tolist(), decision["wrong"][scored].astype(np.float64).tolist())
-        led = np.flatnonzero(decision["scored"] & (decision["decider"] == CHAMPION))
-        misled = (decision["algorithm"] != label.label)[led]
-        self._champion_drift.version = asked.champion[1]
-        shifts += self._champion_drift.update(led.tolist(), misled.astype(np.float64).tolist())
-        if found := alerts(batch, shifts):
+        if found := alerts(batch, self._drifted(decision, label.label, said, asked)):
             outputs[DRIFT_ALERT] = found
         return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
+
+    def _drifted(
+        self, decision: NDArray[Any], label: NDArray[np.int64], said: NDArray[np.float64], asked: Asked
+    ) -> list[Shift]:
+        """Watch the errors of the online model and of the champion; confidence in a model whose errors rise is less."""
+        scored = np.flatnonzero(decision["scored"])
+        wrong = decision["wrong"][scored]
+        self._trust.count(wrong.tolist())
+        shifts = self._drift.update(scored.tolist(), wrong.astype(np.float64).tolist())
+        self._trust.hear(shifts)
+        told = scored[~(asked.treated | np.isnan(said))[scored]]
+        self._champion_trust.count(((said[told] > 0.5) != (label[told] == AMST)).tolist())
+        led = np.flatnonzero(decision["scored"] & (decision["decider"] == CHAMPION))
+        misled = (decision["algorithm"] != label)[led]
+        self._champion_drift.version = asked.champion[1]
+        found = self._champion_drift.update(led.tolist(), misled.astype(np.float64).tolist())
+        self._champion_trust.hear(found)
+        return shifts + found
 
     def _may_explore(self, measured: NDArray[np.float64]) -> bool:
         """Whether any row of a batch can be explored; draws cost more than most of a step."""
@@ -275,6 +304,8 @@ class CompressionState(PartitionState):
             "selector_fallback_not_ready": (float(self._fallback[NOT_READY]), None),
             "selector_fallback_low_confidence": (float(self._fallback[UNSURE]), None),
             "selector_fallback_model_error": (float(self._fallback[FAILED]), None),
+            "selector_trust": (float(self._trust.memory["factor"][0]), 1.0),
+            "selector_champion_trust": (float(self._champion_trust.memory["factor"][0]), 1.0),
             "selector_decided_online": (float(self._decided[ONLINE]), None),
             "selector_decided_champion": (float(self._decided[CHAMPION]), None),
             "selector_decided_challenger": (float(self._decided[CHALLENGER]), None),

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from online_models.selector.state import CompressionState
-from schemas.topic import DRIFT_ALERT
+from online_models.selector.state import TRUST_TURN_MS, CompressionState
+from schemas.topic import COMPRESSION_PREDICTION, DRIFT_ALERT
 from tests.online_models.selector.test_champion import Said
 from tests.online_models.stream import cuts, transfer_stream, transfers_of
 
@@ -69,3 +69,23 @@ def test_the_cut_of_the_stream_makes_no_difference(right: np.ndarray) -> None:
     whole, cut = CompressionState(champion=Told(right ^ wrong)), CompressionState(champion=Told(right ^ wrong))
     assert alerts(whole) == alerts(cut, 5)
     assert whole._champion_drift.memory.tobytes() == cut._champion_drift.memory.tobytes()
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_it_is_less_sure_and_decides_less_from_the_next_minute_on(right: np.ndarray, seed: int | None) -> None:
+    wrong = np.random.default_rng(3).random(N) < np.where(np.arange(N) < TURN, 0.05, 0.4)
+    state, batch = CompressionState(champion=Told(right ^ wrong)), transfers_of(transfer_stream(N))
+    said, at = [], None
+    for piece in [batch] if seed is None else cuts(batch, seed):
+        outputs = state.step(piece).outputs
+        made = outputs[COMPRESSION_PREDICTION].columns
+        said += zip(made["timestamp"], made["model_name"], made["confidence"], strict=True)
+        if at is None and (drift := outputs.get(DRIFT_ALERT)) is not None:
+            at = next((t for t, m in zip(drift.columns["timestamp"], drift.columns["model"], strict=True)
+                       if m == "selector"), None)  # fmt: skip
+    assert at is not None
+    before = [sure for t, name, sure in said if name == "selector" and t <= at]
+    after = [(name, sure) for t, name, sure in said if t >= (at // TRUST_TURN_MS + 1) * TRUST_TURN_MS]
+    assert min(before) == pytest.approx(0.95)
+    assert len(after) > 300
+    assert all(sure < 0.95 for name, sure in after if name == "selector")
