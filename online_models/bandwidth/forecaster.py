@@ -134,11 +134,13 @@ MODEL: Final = row_dtype(
     ("scored", "i8"),
     ("taught", "i8"),
     ("epoch", "i8"),
+    ("trust", "f8"),
     ("expert_error", "f8", (_N,)),
     *TRIAL,
 )
 """What the links of one type share; regrets in units of each link's scale. `epoch` says which trained model the last
-guard is; `expert_error` sums what each expert missed by, of all targets, in each link's scale and ten at most."""
+guard is; `trust` scales confidence: 1, but after drift; `expert_error` sums what each expert missed by, of all targets,
+in each link's scale and ten at most."""
 
 FORECAST: Final = np.dtype(
     [
@@ -174,6 +176,7 @@ Regressions work in units of `scale`, intervals in units of `breadth`.
 def start_models(models: NDArray[Any]) -> None:
     """Set the shared models `[link type]` to their priors."""
     for k in range(len(models)):
+        models[k].trust = 1.0
         for m in range(4):
             start_regression(models[k].covariance[m], FEATURES)
             models[k].radius[m] = PRIOR_RADIUS

@@ -145,8 +145,10 @@ def answer(
         if kind[i] == FRESH:
             meet_value(link, model, period[i], timestamp[i], target[i], horizon_ms, score[i], work)
         conclude(link, model, bounds, made[i], work)
-        certain[i] = confidence(link)
+        certain[i] = model.trust * confidence(link)
         write_confidences(link, made[i].certain)
+        for m in range(4):
+            made[i].certain[m] *= model.trust
         _transport(
             link, made[i], certain[i], kind[i] == FRESH, horizon_ms == HORIZON_MS, tuned[kind_of_link[i]], amst[i]
         )

@@ -23,6 +23,7 @@ from online_models.bandwidth.record import (
 )
 from online_models.bandwidth.waiting import PENDING, PREDICTED
 from online_models.drift.monitor import DriftMonitor, alerts
+from online_models.drift.trust import Trust
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
 from schemas.batch import Batch, Control, Output, Result
@@ -32,6 +33,9 @@ from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWO
 
 DRIFT_BLOCK: Final = 16
 """Forecast errors per block of the drift monitors: the experts follow a shifted level within half an hour."""
+
+TRUST_TURN_MS: Final = 300_000
+"""Of event time, until a drift alert lowers the confidence of its type's links."""
 
 
 class NetworkState(PartitionState):
@@ -50,6 +54,8 @@ class NetworkState(PartitionState):
         contract's formula stands.
     """
 
+    turn_ms = TRUST_TURN_MS
+
     def __init__(
         self, lateness_ms: int = LATENESS_MS, idle_ms: int = IDLE_MS, amst_factors: Sequence[float] = FORMULA.tolist()
     ) -> None:
@@ -60,12 +66,14 @@ class NetworkState(PartitionState):
         self._drift = [
             DriftMonitor("forecaster", f"relative_error.{kind}", MODEL_VERSION, DRIFT_BLOCK) for kind in LINK_TYPES
         ]
+        self._trust = [Trust(TRUST_TURN_MS) for _ in LINK_TYPES]
         self._seen = np.zeros(4, np.int64)
         self._total = start_totals()
         shared = {"models": self._models, "seen": self._seen, "total": self._total}
         self._trained = ForecastModel(self._models)
         shared |= self._trained.arrays
         shared |= {f"drift_{kind}": monitor.memory for kind, monitor in zip(LINK_TYPES, self._drift, strict=True)}
+        shared |= {f"trust_{kind}": trust.memory for kind, trust in zip(LINK_TYPES, self._trust, strict=True)}
         super().__init__(LINK, shared, idle_ms, [self._trained.served])
 
     def restored(self) -> None:
@@ -82,6 +90,7 @@ class NetworkState(PartitionState):
     def apply(self, batch: Batch) -> Result:
         """Features and forecasts of every sample that is not late, and the scores they bring."""
         columns = batch.columns
+        self._models["trust"] = [trust.factor(int(self._clock[0])) for trust in self._trust]
         slot = self._table.index(batch.key)
         samples = Samples.of(batch)
         rows, asks_recent = self._table.rows, self._trained.asks_recent
@@ -107,9 +116,13 @@ class NetworkState(PartitionState):
             shifts = []
             for code, monitor in enumerate(self._drift):
                 mine = scored[samples.kind_of_link[scored] == code]
-                shifts += monitor.update(mine.tolist(), np.minimum(score["relative_error"][mine], 1.0).tolist())
-            if found := alerts(batch, shifts):
-                outputs[DRIFT_ALERT] = found
+                errors = np.minimum(score["relative_error"][mine], 1.0).tolist()
+                self._trust[code].count(errors)
+                found = monitor.update(mine.tolist(), errors)
+                self._trust[code].hear(found)
+                shifts += found
+            if drifted := alerts(batch, shifts):
+                outputs[DRIFT_ALERT] = drifted
         return Result(outputs, reject_late(kind, samples.timestamp, clock, self._lateness_ms))
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
@@ -132,6 +145,10 @@ class NetworkState(PartitionState):
             **overall_gauges(self._total),
             **quality_gauges(self._total, self._models, HORIZON_MS),
             **self._trained.gauges(),
+            **{
+                f"forecast_trust_{kind}": (float(model["trust"]), 1.0)
+                for kind, model in zip(LINK_TYPES, self._models, strict=True)
+            },
         }
         for m, target in enumerate(TARGETS):
             found[f"current_{target}"] = (float(newest[:, m].sum()), n)
