@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from online_models.answer import blank
 from schemas.error import FeatureMismatch, ModelError, ModelRejected
 from schemas.model import Manifest
 
@@ -110,18 +111,16 @@ class OnnxModel:
         self._prove(held)
 
     def predict(self, x: NDArray[Any]) -> Outputs:
-        """Every output by name for `x` float32 `[n, *input_shape]`.
+        """Every output by name for `x` float32 `[n, *input_shape]`; a row that it does not answer is NaN in all.
+
+        An answer is finite, and between 0 and 1 where the output is named a probability.
 
         Raises
         ------
         ModelError
-            When the model fails, or an answer is not a finite number.
+            When the model fails.
         """
-        outputs = run_session(self._session, x)
-        for name, values in outputs.items():
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ModelError(f"output {name!r} is not finite")
-        return outputs
+        return blank(run_session(self._session, x), len(x))
 
     def _prove(self, held: Mapping[str, str]) -> None:
         try:
@@ -136,6 +135,9 @@ class OnnxModel:
             answers = self.predict(x)
         except ModelError as exc:
             raise ModelRejected(f"it cannot answer its golden vectors: {exc}", "golden") from exc
+        for name, values in answers.items():
+            if np.isnan(values).any():
+                raise ModelRejected(f"it cannot answer its golden vectors: output {name!r} is no number", "golden")
         for name, expected in golden.items():
             if name not in answers or answers[name].shape != expected.shape:
                 raise ModelRejected(f"it has no output {name!r} of shape {expected.shape}", "golden")

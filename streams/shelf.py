@@ -22,10 +22,10 @@ from schemas.error import DwcpError, FeatureMismatch, InfraError, ModelRejected,
 from schemas.model import Manifest, ModelAnnouncement, ModelRejection
 from schemas.topic import MODEL_REJECTION
 from streams.agent import Load
+from streams.inspected import Inspected, check_speed
 from streams.metric import Metrics
 from streams.model.signature import check_signature
 from streams.model.store import ModelStore, path_of
-from streams.timed import Timed, check_speed
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ class Shelf:
             return
         if said.model_name not in self._loaders or said.held or said.stage not in _IN_USE:
             return
+        if (known := self._models.get(said.artifact_sha256)) is not None:
+            known.begin()
         refused = self._fetch(said.artifact_sha256, partial(self._announced, said), self._loaders[said.model_name])
         if refused is not None and not isinstance(refused, InfraError):
             about = (said.model_name, said.model_version, said.artifact_sha256)
@@ -146,7 +148,7 @@ class Shelf:
                     self._refused.add(sha256)
                 return exc
             answers = self._metrics.model_answer_seconds.labels(model.manifest.model_name)
-            self._models[sha256] = Timed(model, partial(self._serves_badly, sha256), answers.observe)
+            self._models[sha256] = Inspected(model, partial(self._serves_badly, sha256), answers.observe)
             while len(self._models) > _KEPT:
                 del self._models[next(iter(self._models))]
         elapsed = perf_counter() - started

@@ -61,12 +61,12 @@ class Court:
         own = [
             one for one in answers
             if one.truth and self.version and one.prediction.shadow_version == self.version
-            and one.prediction.shadow_probability_amst is not None
         ]  # fmt: skip
         if not own:
             return
         published = np.array([one.prediction.algorithm != one.truth for one in own], np.float64)
-        asked = np.array([float(one.prediction.shadow_probability_amst or 0.0) for one in own])
+        said = [one.prediction.shadow_probability_amst for one in own]
+        asked = np.array([0.5 if one is None else one for one in said])  # without an answer others decide
         amst = np.array([one.truth == "AMST" for one in own])
         sure = np.maximum(asked, 1.0 - asked) > SURE
         shadow = np.where(sure, (asked > 0.5) != amst, published)

@@ -114,7 +114,7 @@ class Keeper:
         self.court = Court(rules.promotion, rules.look_every_ms, known.court if known else b"")
         self.trial = Trial(rules.plan, known.trial if known else b"")
         self.watchman = Watchman(rules.limits, rules.window_ms, rules.base_ms, known.watchman if known else b"")
-        self._rejected = dict(known.rejected) if known else {}
+        self._rejected = {_pair(key): why for key, why in known.rejected} if known else {}
 
     def add(
         self,
@@ -126,9 +126,9 @@ class Keeper:
     ) -> None:
         """Take in what came."""
         self._rejected |= {
-            one.model_version: f"{one.reason}: {one.message}"
+            (one.model_name, one.model_version): f"{one.reason}: {one.message}"
             for one in rejections
-            if one.model_name == MODEL and one.reason in _PROOF
+            if one.reason in _PROOF
         }
         self._count(self._join.add(now_ms, predictions, labels, transfers), now_ms)
 
@@ -151,7 +151,7 @@ class Keeper:
         """Everything, for a restart."""
         found = _Captured(
             told=self._join.capture(), court=self.court.capture(), trial=self.trial.capture(),
-            watchman=self.watchman.capture(), rejected=list(self._rejected.items()),
+            watchman=self.watchman.capture(), rejected=[(f"{n}\n{v}", why) for (n, v), why in self._rejected.items()],
         )  # fmt: skip
         return msgspec.msgpack.encode(found)
 
@@ -162,10 +162,10 @@ class Keeper:
             self.watchman.add(answers)
 
     def _refuse(self, catalogue: Catalogue, said: Said, now_ms: int) -> None:
-        """Take out of use what workers refused."""
+        """Take out of use what workers refused, of whatever model."""
         rejected, self._rejected = self._rejected, {}
-        for version, why in rejected.items():
-            one = catalogue.get(MODEL, version)
+        for (name, version), why in rejected.items():
+            one = catalogue.get(name, version)
             if one is None or one.stage not in ("shadow", "challenger", "champion"):
                 continue
             self._take_off(catalogue, said, one, f"refused by a worker, {why}"[:400], now_ms)
@@ -229,10 +229,10 @@ class Keeper:
     def _take_off(self, catalogue: Catalogue, said: Said, one: ModelAnnouncement, why: str, now_ms: int) -> None:
         by = By(WHO, now_ms, why)
         if one.stage == "champion":
-            self._say(catalogue, said, stages.roll_back(catalogue, MODEL, by))
+            self._say(catalogue, said, stages.roll_back(catalogue, one.model_name, by))
         else:
-            self._say(catalogue, said, [stages.hold(catalogue, MODEL, one.model_version, by)])
-        if self.trial.is_about(one.model_version):
+            self._say(catalogue, said, [stages.hold(catalogue, one.model_name, one.model_version, by)])
+        if one.model_name == MODEL and self.trial.is_about(one.model_version):
             said.states.append(self.trial.stop(now_ms, why))
 
     def _promote(self, catalogue: Catalogue, said: Said, version: str, by: By) -> None:
@@ -245,6 +245,12 @@ class Keeper:
         for one in announcements:
             catalogue.take(one)
             said.announcements.append(one)
+
+
+def _pair(key: str) -> tuple[str, str]:
+    """Name and version of a model, as captured."""
+    name, found, version = key.partition("\n")
+    return (name, version) if found else (MODEL, name)  # of a release that kept those of the selector alone
 
 
 def _decode(captured: bytes) -> _Captured | None:

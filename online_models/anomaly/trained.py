@@ -6,11 +6,12 @@ forests are asked once per batch, about deviations as `dwcp train anomaly` sees 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models.answer import ask
 from online_models.served import Model, Served
 from schemas.error import ModelError
 from schemas.system import METRICS
@@ -65,9 +66,7 @@ class TrainedForest:
             return np.zeros(n)
         padded = np.zeros((-(-n // _ROWS) * _ROWS, z.shape[1]), np.float32)
         padded[:n] = np.clip(z, -REACH, REACH)
-        try:
-            ratio: Any = model.predict(padded)[RATIO].reshape(len(padded))[:n]
-        except (ModelError, KeyError, ValueError):
-            self.failed += n
-            return np.zeros(n)
-        return np.asarray(np.round(ratio.astype(np.float64), _DIGITS))
+        ratio = ask(model, padded, {RATIO: ()})[0][:n]
+        void = np.isnan(ratio)
+        self.failed += np.count_nonzero(void)
+        return np.asarray(np.round(np.where(void, 0.0, ratio), _DIGITS))

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from online_models.answer import ask
 from online_models.arrival import DUPLICATE, FRESH, LATE, LATENESS_MS, REORDERED, arrival, reject_late
 from online_models.collector.buffer import PERIOD_MS, WINDOW, Collected, buffer_fields, collect
 from online_models.collector.feature import N_FEATURES, RANKED_MAX
@@ -42,7 +43,7 @@ from online_models.served import Served
 from online_models.served import gauges as served_gauges
 from online_models.slot import row_dtype
 from schemas.batch import Batch, Output, Result
-from schemas.error import ConfigError, ModelError
+from schemas.error import ConfigError
 from schemas.performance import HORIZON_STEPS
 from schemas.system import METRICS
 from schemas.topic import PERFORMANCE_FEATURES, PERFORMANCE_PREDICTION, Topic
@@ -181,18 +182,14 @@ class PerformanceState(PartitionState):
         """Let the trained model answer where there is one; who answered each row."""
         n = len(answer)
         model = self._champion.get("champion")
-        if model is not None:
-            try:
-                found = model.predict(inputs)
-                probability = np.clip(found["probability"].reshape(n), 0.0, 1.0)
-                change = found["change"].reshape(n, HORIZON_STEPS)
-            except (ModelError, KeyError, ValueError):
-                model = None
-        if model is None:
-            return [MODEL_NAME] * n, [MODEL_VERSION] * n
-        answer["probability"] = probability
-        answer["predicted"] = np.maximum(answer["current"][:, None] + answer["scale"][:, None] * change, 0.0)
-        return [MODEL_NAME] * n, [model.manifest.model_version] * n
+        probability, change = ask(model, inputs, {"probability": (), "change": (HORIZON_STEPS,)})
+        said = np.flatnonzero(~np.isnan(probability))
+        answer["probability"][said] = np.clip(probability[said], 0.0, 1.0)
+        current, scale = answer["current"][said, None], answer["scale"][said, None]
+        answer["predicted"][said] = np.maximum(current + scale * change[said], 0.0)
+        version = np.full(n, MODEL_VERSION, object)
+        version[said] = model.manifest.model_version if model is not None else ""
+        return [MODEL_NAME] * n, version.tolist()
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Counts, and what predictions turned out to be worth; errors of the change in a window's deviations."""

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from online_models.answer import ask
 from online_models.experiment.arm import NEITHER, TREATMENT
 from online_models.experiment.trial import Trial
 from online_models.selector.feature import feature_matrix
@@ -111,17 +112,9 @@ class TrainedSelector:
 
 def _say(model: Model | None, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """A model's probabilities `[n]`; NaN where it has none."""
-    nothing = np.full(len(x), np.nan)
-    if model is None:
-        return nothing
-    try:
-        found = np.asarray(model.predict(x)[PROBABILITY], np.float64)
-    except (ModelError, KeyError):
-        return nothing
-    if found.size != len(x):
-        return nothing
+    (found,) = ask(model, x, {PROBABILITY: ()})
     # Rounded, because single precision may differ in its last digits with the size of a batch.
-    return np.asarray(np.round(np.clip(found.reshape(len(x)), 0.0, 1.0), _DIGITS), np.float64)
+    return np.asarray(np.round(np.clip(found, 0.0, 1.0), _DIGITS), np.float64)
 
 
 def _version(model: Model | None) -> Version:

@@ -39,6 +39,10 @@ class SelectorCourse(SelectorScore):
     ----------
     decided
         How many decisions each trained version made, by version.
+    failed
+        Decisions for which a trained model had no answer; another decided.
+    impossible
+        Decisions published with a probability or confidence that is none.
     newest_ms
         Event time of the newest decision.
     """
@@ -48,6 +52,7 @@ class SelectorCourse(SelectorScore):
         self.rows: list[Scored] = []
         self.ceilings: list[tuple[int, int, int]] = []
         self.decided: dict[str, int] = {}
+        self.failed = self.impossible = 0
         self.newest_ms = 0
 
     def prediction(self, value: bytes) -> None:
@@ -55,6 +60,8 @@ class SelectorCourse(SelectorScore):
         super().prediction(value)
         made = self.latest[-1]
         self.newest_ms = max(self.newest_ms, made.timestamp)
+        self.failed += made.fallback_reason == "model_error"
+        self.impossible += not (0.0 <= made.probability_amst <= 1.0 and 0.0 <= made.confidence <= 1.0)
         if made.model_name == MODEL:
             version = made.model_version
             self.decided[version] = self.decided.get(version, 0) + 1

@@ -42,6 +42,8 @@ class Prediction(Struct):
     model_name: str
     model_version: str = ""
     timestamp: int = 0
+    fallback_reason: str = ""
+    probability_amst: float = 0.5
 
 
 class _ForecastScore(Struct):

@@ -51,11 +51,18 @@ def test_models_follow_a_changed_regime(tmp_path: Path) -> None:
 def test_poisoned_versions_do_no_harm(tmp_path: Path) -> None:
     summary = played("poison", tmp_path)
     reasons = {kind: one["reason"] for kind, one in summary["refused"].items()}
-    assert reasons == {"nan": "golden", "features": "features", "tampered": "hash", "slow": "slow"}
-    worse = summary["rolled_back"]["worse"]
+    assert reasons == {
+        "nan": "golden", "features": "features", "tampered": "hash", "slow": "slow", "wild_live": "answer",
+        "slow_live": "slow", "nan_live": "answer",
+    }  # fmt: skip
+    worse, silent = summary["rolled_back"]["worse"], summary["rolled_back"]["nan_live"]
+    assert (silent["decisions"], summary["impossible"]) == (0, 0)
+    assert silent["fell_back"] > 0
+    assert "answer" in silent["reason"]
     assert worse["accuracy"] < 0.3
     assert "accuracy" in worse["reason"]
-    assert summary["accuracy"]["after"]["accuracy"] > summary["accuracy"]["with_worse"]["accuracy"]
+    for period in ("with_silent", "after"):
+        assert summary["accuracy"][period]["accuracy"] > summary["accuracy"]["with_worse"]["accuracy"] + 0.2
 
 
 @pytest.mark.fault

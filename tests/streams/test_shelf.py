@@ -216,3 +216,27 @@ def test_a_model_that_becomes_slow_is_said_to_be_once(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "11 of its last 21 answers" in found.message
     assert shelf.get(said.artifact_sha256) is model, "who decides is the sidecar"
+
+
+@pytest.mark.parametrize(("wrong", "rows", "refused"), [(21, 2_000, True), (20, 2_000, False), (25, 30_000, False)])
+def test_a_model_that_does_not_answer_what_comes_is_said_to_be_once(
+    tmp_path: Path, wrong: int, rows: int, refused: bool
+) -> None:
+    """It answers its golden vectors, and the logarithm of what is negative is no number."""
+    bench = Bench(tmp_path)
+    content = seal(linear([1.0, 1.0], "Log"), manifest(model_name="selector"), np.ones((1, 2), np.float32))
+    said = bench.put(content)
+    bench.announce(said)
+    model = bench.served.get("champion")
+    assert model is not None
+    model.predict(np.ones((rows, 2), np.float32))
+    for _ in range(wrong):
+        assert np.isnan(model.predict(-np.ones((1, 2), np.float32))["score"]).all()
+    found = bench.shelf.take_rejections()
+    assert [one.reason for one in found] == ["answer"] * refused
+    assert bench.rejections("ModelRejected") == float(refused)
+    model.predict(-np.ones((50, 2), np.float32))
+    assert [one.reason for one in bench.shelf.take_rejections()] == ["answer"] * (not refused)
+    bench.announce(said)
+    model.predict(-np.ones((50, 2), np.float32))
+    assert [one.reason for one in bench.shelf.take_rejections()] == ["answer"], "announced anew, it is looked at anew"

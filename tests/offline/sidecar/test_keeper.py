@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from offline.sidecar.court import Court
+from offline.sidecar.join import Join
 from offline.sidecar.keeper import PATIENCE_MS, Keeper, Rules
 from offline.sidecar.trial import SETTLE_MS
 from online_models.experiment.arm import arms_of
@@ -145,6 +147,35 @@ def test_what_workers_refuse_is_held(reason: Any, stage: str) -> None:
     keeper.add(0, rejections=[ModelRejection("r", 1, "selector", "1", "0" * 64, reason, "it is", "w")])
     restarted(keeper).round(known, 5)
     assert stage_of(known, "1") == stage
+
+
+def test_what_workers_refuse_is_held_of_every_model() -> None:
+    known, keeper = Catalogue(), Keeper(replace(QUICK, promote_by="hand"))
+    for version in ("1", "2"):
+        said = manifest(model_name="bandwidth", model_version=version)
+        known.take(stages.announce(known, said, Stored(version * 64, 1), By("t", 1, "new")))
+        for one in stages.promote(known, "bandwidth", version, "champion", By("t", 2, "up"), force=True):
+            known.take(one)
+    keeper.add(0, rejections=[ModelRejection("r", 1, "bandwidth", "2", "0" * 64, "answer", "no number", "w")])
+    restarted(keeper).round(known, 5)
+    assert {one.model_version: (one.stage, one.held) for one in known.versions()} == {
+        "1": ("champion", False), "2": ("candidate", True),
+    }  # fmt: skip
+
+
+def test_a_shadow_is_judged_on_what_it_does_not_answer_too() -> None:
+    """There the published decision counts for it: who answers the easy half alone is no better than that half."""
+    court = Court(QUICK.promotion, HOUR_MS)
+    court.follow("2", 0)
+    found = events(2000, 0.9, 1.0, shadow_version="2")
+    predictions = [replace(p, shadow_probability_amst=None) if i % 2 else p for i, p in enumerate(found["predictions"])]
+    court.add(Join().add(0, predictions, found["labels"], found["transfers"]))
+    assert float(court.sums.labels) == 2000
+    every = Court(QUICK.promotion, HOUR_MS)
+    every.follow("2", 0)
+    every.add(Join().add(0, **found))
+    half, whole = (sum(one.sums.rows["champion"] - one.sums.rows["challenger"]) for one in (court, every))
+    assert 0.35 < half / whole < 0.65
 
 
 def test_an_experiment_leads_from_challenger_to_champion() -> None:
