@@ -14,6 +14,7 @@
         FeatureMismatch              an artifact expects other features than we compute
       StateError                     a snapshot that cannot be used; the state is rebuilt by replay
       InfraError            exit 70  broker or disk trouble; raised before the ack, a restart replays
+      ConflictError         exit 75  somebody else changed it meanwhile, and nothing was written: look, and say it again
       GateFailed            exit 1   offline: which gate, and by how much
 """
 
@@ -108,6 +109,12 @@ class InfraError(DwcpError):
     """Broker, network or disk trouble."""
 
     exit_code = 70
+
+
+class ConflictError(DwcpError):
+    """Something was changed by somebody else after it was looked at; nothing was written."""
+
+    exit_code = 75
 
 
 class GateFailed(DwcpError):

@@ -141,7 +141,7 @@ class Changelog:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
-                "isolation.level": "read_uncommitted",
+                "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 10,
                 "fetch.message.max.bytes": 8 << 20,

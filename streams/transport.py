@@ -68,6 +68,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         client = super()._create_worker_consumer(transport)
         # Fixed at 1500 ms by Faust. A fetch that waits for idle partitions holds up busy ones of the same broker.
         client._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
+        client._isolation_level = "read_committed"  # what a transaction took back never was
         return client
 
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:

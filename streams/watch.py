@@ -30,7 +30,7 @@ def first_waiting(settings: Settings, floors: Mapping[Place, int]) -> str | None
     consumer = Consumer(
         client_config(settings)
         | {"group.id": f"{settings.app_id}-watch", "enable.auto.commit": False,
-         "isolation.level": "read_uncommitted", "auto.offset.reset": "earliest", "log_level": 0}
+         "isolation.level": "read_committed", "auto.offset.reset": "earliest", "log_level": 0}
     )  # fmt: skip
     try:
         for (topic, partition), floor in floors.items():

@@ -17,7 +17,8 @@ from offline.model.check import checks, load_directory
 from schemas.error import ConfigError, GateFailed
 from schemas.model import ModelAnnouncement
 from streams.model import stage as stages
-from streams.model.registry import read_registry, read_rejections, write_registry
+from streams.model.announcer import change_registry, revisions_of, write_registry
+from streams.model.registry import Known, read_registry, read_rejections
 from streams.model.stage import By, Catalogue
 from streams.model.store import ModelStore
 from streams.recording.moment import rfc3339
@@ -36,7 +37,8 @@ def models() -> None:
     A version is a candidate, then shadow, challenger, champion, previous, retired. Workers load
     shadows, challengers and the champion, whose answers alone are published. The registry is a
     compacted topic at BROKER_URL; artifacts lie in DWCP_MODEL_STORE; with DWCP_MODEL_KEY set,
-    announcements are signed, and unsigned ones are not believed.
+    announcements are signed, and unsigned ones are not believed. A change is a transaction: when somebody
+    else changed the same model meanwhile, nothing is written, and the exit code is 75.
 
     \b
     dwcp train selector ... --out new        train, and judge
@@ -51,8 +53,7 @@ def models() -> None:
 @_as_json
 def list_(name: str | None, as_json: bool) -> None:
     """Every version and its stage; of one model, or all."""
-    catalogue = _catalogue(Settings.from_environment())
-    found = catalogue.versions(name)
+    found = _known(Settings.from_environment()).catalogue.versions(name)
     if as_json:
         click.echo(json.dumps([_summary(one) for one in found], indent=1))
         return
@@ -71,7 +72,7 @@ def list_(name: str | None, as_json: bool) -> None:
 def show(name: str, version: str, as_json: bool) -> None:
     """One version: where it came from, what it reached, and what workers said against it."""
     settings = Settings.from_environment()
-    one = _one(_catalogue(settings), name, version)
+    one = _one(_known(settings).catalogue, name, version)
     rejections = read_rejections(settings, name, version)
     document = msgspec.to_builtins(one) | {"rejections": msgspec.to_builtins(rejections)}
     if as_json:
@@ -106,8 +107,7 @@ def announce(directory: Path, reason: str, force: bool, as_json: bool) -> None:
     failed = [gate for gate in manifest.gates if not gate.passed]
     if failed and not force:
         raise GateFailed(failed[0].gate, failed[0].value, failed[0].limit)
-    catalogue = _catalogue(settings)
-    known = catalogue.get(manifest.model_name, manifest.model_version)
+    known = _known(settings).catalogue.get(manifest.model_name, manifest.model_version)
     if known is not None and known.artifact_sha256 == artifact.model.sha256:
         _report([], as_json, f"{manifest.model_name} {manifest.model_version} is announced already, as {known.stage}")
         return
@@ -118,7 +118,8 @@ def announce(directory: Path, reason: str, force: bool, as_json: bool) -> None:
         allowed = f"one that {manifest.model_name} never had: train it under another version"
         raise ConfigError("VERSION", manifest.model_version, allowed)
     stored = ModelStore(settings.model_store).put(artifact.content)
-    _send(settings, [stages.announce(catalogue, manifest, stored, _by(reason))], as_json)
+    said = change_registry(settings, lambda found: [stages.announce(found, manifest, stored, _by(reason))])
+    _report(said, as_json, "")
 
 
 @models.command()
@@ -135,7 +136,7 @@ def promote(name: str, version: str, stage: Any, force: bool, reason: str, as_js
     """
     settings = Settings.from_environment()
     by = _by(reason or "promoted by hand")
-    _send(settings, stages.promote(_catalogue(settings), name, version, stage, by, force=force), as_json)
+    _change(settings, name, lambda known: stages.promote(known, name, version, stage, by, force=force), as_json)
 
 
 @models.command()
@@ -151,7 +152,7 @@ def rollback(name: str, to_online: bool, reason: str, as_json: bool) -> None:
     """
     settings = Settings.from_environment()
     by = _by(reason or "rolled back by hand")
-    _send(settings, stages.roll_back(_catalogue(settings), name, by, to_previous=not to_online), as_json)
+    _change(settings, name, lambda known: stages.roll_back(known, name, by, to_previous=not to_online), as_json)
 
 
 @models.command()
@@ -162,7 +163,8 @@ def rollback(name: str, to_online: bool, reason: str, as_json: bool) -> None:
 def release(name: str, version: str, reason: str, as_json: bool) -> None:
     """Let a version that was rolled back be promoted again."""
     settings = Settings.from_environment()
-    _send(settings, [stages.release(_catalogue(settings), name, version, _by(reason or "released by hand"))], as_json)
+    by = _by(reason or "released by hand")
+    _change(settings, name, lambda known: [stages.release(known, name, version, by)], as_json)
 
 
 @models.command()
@@ -173,7 +175,8 @@ def release(name: str, version: str, reason: str, as_json: bool) -> None:
 def retire(name: str, version: str, reason: str, as_json: bool) -> None:
     """Put a version out of use for good."""
     settings = Settings.from_environment()
-    _send(settings, [stages.retire(_catalogue(settings), name, version, _by(reason or "retired by hand"))], as_json)
+    by = _by(reason or "retired by hand")
+    _change(settings, name, lambda known: [stages.retire(known, name, version, by)], as_json)
 
 
 @models.command()
@@ -183,7 +186,7 @@ def retire(name: str, version: str, reason: str, as_json: bool) -> None:
 def verify(name: str, version: str, as_json: bool) -> None:
     """Check a version as a worker does: signature, hash, golden vectors, manifest; exit code 1 when one fails."""
     settings = Settings.from_environment()
-    one = _one(_catalogue(settings), name, version)
+    one = _one(_known(settings).catalogue, name, version)
     found = list(checks(one, ModelStore(settings.model_store), settings.model_key))
     if as_json:
         click.echo(json.dumps([check._asdict() for check in found], indent=1))
@@ -193,12 +196,12 @@ def verify(name: str, version: str, as_json: bool) -> None:
     sys.exit(0 if all(check.passed for check in found) else 1)
 
 
-def _catalogue(settings: Settings) -> Catalogue:
+def _known(settings: Settings) -> Known:
     """What the topic says; what is not believed of it goes to stderr."""
     known = read_registry(settings)
     for offset, why in known.ignored:
         click.echo(f"dwcp: announcement {offset} is ignored: {why}", err=True)
-    return known.catalogue
+    return known
 
 
 def _one(catalogue: Catalogue, name: str, version: str) -> ModelAnnouncement:
@@ -209,8 +212,13 @@ def _one(catalogue: Catalogue, name: str, version: str) -> ModelAnnouncement:
     return found
 
 
-def _send(settings: Settings, announcements: Sequence[ModelAnnouncement], as_json: bool) -> None:
-    _report(write_registry(settings, announcements), as_json, "")
+def _change(
+    settings: Settings, name: str, decide: Callable[[Catalogue], Sequence[ModelAnnouncement]], as_json: bool
+) -> None:
+    """Announce what is decided by the registry as it is now; when somebody else is quicker, a person decides anew."""
+    known = _known(settings)
+    seen = revisions_of(known, name)
+    _report(write_registry(settings, decide(known.catalogue), seen), as_json, "")
 
 
 def _report(sent: Sequence[ModelAnnouncement], as_json: bool, nothing: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,27 +21,42 @@ from schemas.topic import (
 )
 from streams.decision import log_decisions
 from streams.message import Messages
-from streams.model.registry import write_registry
+from streams.model.announcer import Headers, Message, write_registry
 from streams.settings import Settings
 from streams.sink import KafkaSink
 
 
-def publish_decisions(settings: Settings, said: Said) -> None:
-    """Send what a round decided; it is on the broker when this returns.
+def publish_decisions(settings: Settings, said: Said, seen: Mapping[str, int]) -> None:
+    """Send what a round decided, all of it or nothing; it is on the broker when this returns.
 
-    An experiment's result comes before the state that follows from it, and both before announcements:
-    a worker that knows the state without the announcement serves what it served.
+    An experiment's result comes before the state that follows from it, and both before announcements.
+
+    Parameters
+    ----------
+    settings
+        Where the broker is.
+    said
+        What was decided.
+    seen
+        Revisions of the models that it was decided about.
 
     Raises
     ------
+    ConflictError
+        When somebody else announced something of one of them meanwhile.
     InfraError
         When it cannot be delivered.
     """
     records: list[tuple[Topic, Any, str]] = [(EXPERIMENT_RESULT, one, one.experiment_id) for one in said.results]
     records += [(EXPERIMENT_STATE, one, one.experiment_id) for one in said.states]
-    _send(settings, records)
-    if said.announcements:
-        write_registry(settings, said.announcements)
+    beside = [
+        Message(settings.name_of(topic), key.encode(), msgspec.json.encode(one), one.timestamp, _headers(topic, one))
+        for topic, one, key in records
+    ]
+    write_registry(settings, said.announcements, seen, beside)
+    for (topic, _, _), one in zip(records, beside, strict=True):
+        assert topic.record is not None
+        log_decisions(topic, codec_of(topic.record), Messages.of([one.key], [one.value], [one.headers]))
 
 
 def publish_capacity(settings: Settings, found: Refreshed) -> None:
@@ -65,16 +80,20 @@ def _send(settings: Settings, records: Sequence[tuple[Topic, Any, str]]) -> None
     sent = []
     for topic, record, key in records:
         assert topic.record is not None
-        headers = [
-            (header.CONTENT_TYPE, header.JSON),
-            (header.CE_SPECVERSION, b"1.0"),
-            (header.CE_ID, record.id.encode()),
-            (header.CE_SOURCE, b"/dwcp-streams/sidecar"),
-            (header.CE_TYPE, topic.name.encode()),
-        ]
+        headers = _headers(topic, record)
         body = msgspec.json.encode(record)
         sink.send(settings.name_of(topic), [key.encode()], [body], [record.timestamp], [headers])
         sent.append((topic, codec_of(topic.record), Messages.of([key.encode()], [body], [headers])))
     sink.close()
     for one in sent:
         log_decisions(*one)
+
+
+def _headers(topic: Topic, record: Any) -> Headers:
+    return [
+        (header.CONTENT_TYPE, header.JSON),
+        (header.CE_SPECVERSION, b"1.0"),
+        (header.CE_ID, record.id.encode()),
+        (header.CE_SOURCE, b"/dwcp-streams/sidecar"),
+        (header.CE_TYPE, topic.name.encode()),
+    ]

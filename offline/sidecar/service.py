@@ -17,13 +17,13 @@ from offline.sidecar.checkpoint import Checkpoint, read_checkpoint, write_checkp
 from offline.sidecar.child import Child
 from offline.sidecar.forecast_trial import ForecastTrial
 from offline.sidecar.intake import Intake
-from offline.sidecar.keeper import Keeper, Said
+from offline.sidecar.keeper import MODEL, Keeper, Said
 from offline.sidecar.metric import Metrics
 from offline.sidecar.options import TOPICS, Options
 from offline.sidecar.publish import publish_capacity, publish_decisions
 from offline.sidecar.refresh import read_refreshed
 from offline.sidecar.trainer import Trainer
-from schemas.error import DwcpError, InfraError
+from schemas.error import ConflictError, DwcpError, InfraError
 from schemas.topic import (
     COMPRESSION_KEYED,
     COMPRESSION_LABEL,
@@ -32,6 +32,7 @@ from schemas.topic import (
     MODEL_REJECTION,
     NETWORK_SCORE,
 )
+from streams.model.announcer import revisions_of
 from streams.model.registry import read_registry
 from streams.recording.format import Recorded
 from streams.recording.log import Log, Place, Span
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 _DAY_MS: Final = 86_400_000
 _PAUSE_S: Final = 2.0
 _PIECE: Final = 5_000
-_KEPT_TRAININGS: Final = 5
+_TRIES: Final = 3
 _BEFORE: Final = "capacity.json"
 _FAILURES: Final = "failures"
 
@@ -169,17 +170,24 @@ class Sidecar:
         self._count("rows", rows)
 
     def decide(self, now_ms: int) -> Said:
-        """One round of the life cycle, published; nothing of it has happened when that fails."""
+        """One round of the life cycle, published; nothing of it has happened when that fails.
+
+        When somebody else announces meanwhile, it is decided anew, by what that one said.
+        """
         before = self.keeper.capture(), self.forecasts.capture()
-        try:
-            catalogue = read_registry(self._settings).catalogue
-            said = self.keeper.round(catalogue, now_ms)
-            if self._options.rules.promote_by != "hand":
-                said += self.forecasts.round(catalogue, now_ms)
-            publish_decisions(self._settings, said)
-        except Exception:
-            self._load(*before)
-            raise
+        for last in range(_TRIES, 0, -1):
+            known = read_registry(self._settings)
+            try:
+                said = self.keeper.round(known.catalogue, now_ms)
+                if self._options.rules.promote_by != "hand":
+                    said += self.forecasts.round(known.catalogue, now_ms)
+                decided = {MODEL, *(one.model_name for one in said.announcements)}
+                publish_decisions(self._settings, said, revisions_of(known, *decided))
+                break
+            except Exception as exc:
+                self._load(*before)
+                if last == 1 or not isinstance(exc, ConflictError):
+                    raise
         for one in said.announcements:
             _log.warning("%s %s is %s: %s", one.model_name, one.model_version, one.stage, one.reason)
             self._metrics.announcements.labels(one.model_name, one.stage).inc()

@@ -18,7 +18,7 @@ from offline.sidecar.training import SOURCE, Done, Training, export
 from schemas.drift import DriftAlert
 from schemas.error import DwcpError
 from schemas.topic import Topic
-from streams.model.registry import read_registry, write_registry
+from streams.model.announcer import change_registry
 from streams.model.stage import By
 from streams.model.store import ModelStore
 from streams.settings import Settings
@@ -136,10 +136,9 @@ class Trainer:
     def _announce(self, done: Done, now_ms: int) -> str:
         """Announce what was trained; why not, if so."""
         try:
-            catalogue = read_registry(self._settings).catalogue
             store = ModelStore(self._settings.model_store)
-            said = announce_trained(catalogue, store, done.out, By(WHO, now_ms, f"trained: {done.reason}"))
-            write_registry(self._settings, [said])
+            by = By(WHO, now_ms, f"trained: {done.reason}")
+            change_registry(self._settings, lambda known: [announce_trained(known, store, done.out, by)])
         except DwcpError as exc:
             return str(exc)
         return ""

@@ -49,14 +49,18 @@ class Grants(NamedTuple):
     """What one account may do: operations on topics, and groups that it may read, by how their names begin.
 
     Tools that commit nothing name a group too, `<DWCP_APP_ID>-recorder` for one, which brokers check.
+    Transactional ids are named as topics.
     """
 
     topics: Mapping[str, frozenset[Topic]]
     groups: tuple[str, ...] = ()
+    transactions: tuple[Topic, ...] = ()
 
 
-def _grants(groups: tuple[str, ...] = (), **topics: Iterable[Topic]) -> Grants:
-    return Grants({operation: frozenset(names) for operation, names in topics.items()}, groups)
+def _grants(
+    groups: tuple[str, ...] = (), transactions: tuple[Topic, ...] = (), **topics: Iterable[Topic]
+) -> Grants:  # fmt: skip
+    return Grants({operation: frozenset(names) for operation, names in topics.items()}, groups, transactions)
 
 
 COMPONENTS: Final = {
@@ -72,7 +76,7 @@ COMPONENTS: Final = {
         Read=[*KEPT, MODEL_ANNOUNCEMENT, EXPERIMENT_STATE],
         Write=[MODEL_ANNOUNCEMENT, EXPERIMENT_STATE, EXPERIMENT_RESULT,
                CAPACITY_FORECAST, CAPACITY_PLAN, CAPACITY_ALERT],
-        groups=(GROUP,),
+        groups=(GROUP,), transactions=(MODEL_ANNOUNCEMENT,),
     ),
     "`dwcp topics apply`": _grants(Create=TOPICS, Describe=TOPICS, DescribeConfigs=TOPICS, AlterConfigs=TOPICS),
 }  # fmt: skip
@@ -85,6 +89,8 @@ def bindings(user: str, *components: str, names: Mapping[Topic, str] | None = No
         for operation, topics in COMPONENTS[component].topics.items():
             wanted = AclOperation[_SPELT.get(operation, operation.upper())]
             made += [_allow(user, ResourceType.TOPIC, (names or {}).get(t, t.name), wanted) for t in topics]
+        ids = [(names or {}).get(t, t.name) for t in COMPONENTS[component].transactions]
+        made += [_allow(user, ResourceType.TRANSACTIONAL_ID, one, AclOperation.WRITE) for one in ids]
         prefix = ResourcePatternType.PREFIXED
         made += [_allow(user, ResourceType.GROUP, g, AclOperation.READ, prefix) for g in COMPONENTS[component].groups]
     return list(dict.fromkeys(made))
@@ -110,6 +116,7 @@ def rows() -> list[str]:
         + "; ".join(
             [f"{operation} on {_named(topics)}" for operation, topics in found.topics.items()]
             + [f"Read on groups `{group}*`" for group in found.groups]
+            + [f"Write on the transactional id `{topic.kind}`" for topic in found.transactions]
         )
         + " |"
         for component, found in COMPONENTS.items()

@@ -13,8 +13,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from schemas.error import InfraError
 from schemas.topic import DEAD_LETTER, NETWORK_FORECAST, NETWORK_KEYED, NETWORK_RAW, SYSTEM_FEEDBACK
 from streams.demo.process import free_port
+from streams.model.announcer import write_registry
+from streams.model.registry import read_registry
 from streams.security import client_config
 from streams.settings import Settings
 from streams.topic import admin
@@ -22,6 +25,7 @@ from tests.certificate import authority
 from tests.e2e.acl import bindings
 from tests.e2e.harness import QUICK, ROOT, Worker
 from tests.kafka import Kafka, Secured, require_kafka
+from tests.streams.model.test_stage import candidate
 from tests.streams.web.server import ask
 
 USERS = {
@@ -150,6 +154,15 @@ def test_the_sidecar_does_with_what_it_has(guarded: Guarded, tmp_path: Path) -> 
     done = guarded.dwcp("sidecar", "sidecar", "--once", "--json", **store)
     assert done.returncode == 0, done.stderr
     assert "authorization" not in done.stderr.lower(), done.stderr
+
+
+def test_who_may_announce_does_and_others_are_told_what_they_need(guarded: Guarded) -> None:
+    mine = Settings.from_environment(guarded.environment("sidecar"))
+    write_registry(mine, [candidate("1")], {})
+    assert len(read_registry(mine).catalogue) == 1
+    with pytest.raises(InfraError, match="needs Write on the transactional id"):
+        write_registry(Settings.from_environment(guarded.environment("worker")), [candidate("2")], {})
+    assert len(read_registry(mine).catalogue) == 1
 
 
 @pytest.mark.parametrize(

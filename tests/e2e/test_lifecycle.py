@@ -12,22 +12,21 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
 import pytest
 from confluent_kafka import Producer
 from msgspec.structs import replace
-from onnx import helper, numpy_helper
 
 from offline.model.check import Artifact, load_directory
-from offline.training.artifact import seal
+from offline.simulator.poison import make
 from schemas.codec import codec_of
 from schemas.compression import OracleLabel, SelectorPrediction
-from schemas.model import Manifest, ModelAnnouncement
+from schemas.model import ModelAnnouncement
 from schemas.topic import COMPRESSION_LABEL, COMPRESSION_PREDICTION, COMPRESSION_RAW, Topic
 from streams.demo.process import free_port
 from streams.model import stage as stages
-from streams.model.registry import read_registry, read_rejections, write_registry
-from streams.model.stage import By
+from streams.model.announcer import change_registry
+from streams.model.registry import read_registry, read_rejections
+from streams.model.stage import By, Catalogue
 from streams.model.store import ModelStore, path_of
 from streams.recording.log import Log
 from tests.e2e.conftest import Broker, Start, fresh
@@ -36,7 +35,6 @@ from tests.kafka import Kafka
 from tests.online_models.stream import transfer_stream
 
 NAME = "selector"
-OUTPUT = "probability_amst"
 LINKS = 48
 FIRST = 6_000
 PIECE = 1_000
@@ -114,36 +112,21 @@ def held(broker: Broker, version: str) -> bool:
     return one is not None and one.held
 
 
-def changed(artifact: Artifact, version: str, change: Callable[[Any], None], **said: Any) -> tuple[bytes, Manifest]:
-    """The trained model as another version, after a change to its graph or manifest."""
-    graph = onnx.load_from_string(artifact.content)
-    change(graph.graph)
-    manifest = replace(artifact.model.manifest, model_version=version, **said)
-    return seal(graph.SerializeToString(), manifest, artifact.golden), manifest
-
-
-def after(operation: str, value: float) -> Callable[[Any], None]:
-    """Put an operation with a constant behind the output: `Sub` 1 says the opposite, `Div` 0 nothing finite."""
-
-    def change(graph: Any) -> None:
-        for node in graph.node:
-            for k, name in enumerate(node.output):
-                if name == OUTPUT:
-                    node.output[k] = "said"
-        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), "constant"))
-        order = ["constant", "said"] if operation == "Sub" else ["said", "constant"]
-        graph.node.append(helper.make_node(operation, order, [OUTPUT]))
-
-    return change
-
-
-def announce(broker: Broker, content: bytes, manifest: Manifest) -> str:
-    """Store it and say that there is a candidate, without the checks of `dwcp models announce`."""
+def announce(broker: Broker, artifact: Artifact, kind: str, force: bool = False) -> None:
+    """Say that a poisoned version is a candidate, or champion by force; `dwcp models announce` would look at it first."""
+    content, manifest = make(artifact, kind)
     stored = ModelStore(broker.settings.model_store).put(content)
-    known = read_registry(broker.settings).catalogue
-    by = By("somebody", time.time_ns() // 1_000_000, "try it")
-    write_registry(broker.settings, [stages.announce(known, manifest, stored, by)])
-    return stored.sha256
+    if kind == "tampered":
+        path = Path(broker.settings.model_store) / path_of(stored.sha256)
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    by = By("somebody", time.time_ns() // 1_000_000, "I know better")
+
+    def decide(known: Catalogue) -> list[ModelAnnouncement]:
+        one = stages.announce(known, manifest, stored, by)
+        known.take(one)
+        return [one, *(stages.promote(known, NAME, kind, "champion", by, force=True) if force else [])]
+
+    change_registry(broker.settings, decide)
 
 
 @pytest.mark.kafka
@@ -172,37 +155,40 @@ def test_a_model_lives_and_is_taken_back(
     wait(lambda: versions(broker)[good].stage == "champion", "promoted")
     wait(lambda: worker.counter("dwcp_state", agent="compression", name="selector_decided_champion") > 500, "served")
     assert accuracy(broker, good) > accuracy(broker, "") + 0.02
-    # Poisoned candidates are refused by the worker, and held.
+    # Poisoned candidates are refused by the worker before they serve, or for what they do live, and held.
     artifact = load_directory(next((tmp_path / "data" / "trainings").glob("selector-*/")))
-    nothing = lambda graph: None  # noqa: E731
-    poisoned = {
-        "nan": changed(artifact, "nan", after("Div", 0.0)),
-        "features": changed(artifact, "features", nothing, feature_names=artifact.model.manifest.feature_names[::-1]),
-        "tampered": changed(artifact, "tampered", nothing),
-    }
-    store = Path(broker.settings.model_store)
-    for version, (content, manifest) in poisoned.items():
-        if version == "tampered":
-            path = store / path_of(ModelStore(broker.settings.model_store).put(content).sha256)
-            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        announce(broker, content, manifest)
-        wait(lambda v=version: held(broker, v), version, feed=False)
-    reasons = {version: {one.reason for one in read_rejections(broker.settings, NAME, version)} for version in poisoned}
-    assert reasons == {"nan": {"golden"}, "features": {"features"}, "tampered": {"hash"}}
-    assert worker.counter("dwcp_model_rejections_total") >= 3
+    reasons = {"nan": "golden", "features": "features", "tampered": "hash", "wild_live": "answer", "slow_live": "slow"}
+    for kind in reasons:
+        announce(broker, artifact, kind)
+        wait(lambda v=kind: held(broker, v), kind, feed=kind.endswith("live"))
+    assert rejected(broker, *reasons) == {kind: {reason} for kind, reason in reasons.items()}
+    assert worker.counter("dwcp_model_rejections_total") >= len(reasons)
     # A champion by force that says the opposite is taken back, and the good one comes back.
-    announce(broker, *changed(artifact, "opposite", after("Sub", 1.0)))
-    known = read_registry(broker.settings).catalogue
-    by = By("somebody", time.time_ns() // 1_000_000, "I know better")
-    write_registry(broker.settings, stages.promote(known, NAME, "opposite", "champion", by, force=True))
-    wait(lambda: held(broker, "opposite"), "rolled back")
+    announce(broker, artifact, "worse", force=True)
+    wait(lambda: held(broker, "worse"), "rolled back")
     assert versions(broker)[good].stage == "champion"
-    assert versions(broker)["opposite"].reason.startswith("accuracy 0.0")
-    worst = accuracy(broker, "opposite")
-    assert worst < 0.1
+    assert versions(broker)["worse"].reason.startswith("accuracy 0.0")
+    assert accuracy(broker, "worse") < 0.1
+    # So is one that says nothing to what comes: others decide in its place, say why, and publish no number of its.
+    announce(broker, artifact, "nan_live", force=True)
+    wait(lambda: held(broker, "nan_live"), "silent one rolled back")
+    assert versions(broker)[good].stage == "champion"
+    assert rejected(broker, "nan_live") == {"nan_live": {"answer"}}
+    said = of(broker, COMPRESSION_PREDICTION, SelectorPrediction)
+    assert {one.model_version for one in said} & {*reasons, "nan_live"} == set()
+    failed = [one for one in said if one.fallback_reason == "model_error"]
+    assert len(failed) > 20
+    assert all(one.fallback and one.model_name != NAME for one in failed)
+    assert all(0 <= one.probability_amst <= 1 and 0 <= one.confidence <= 1 for one in said)
+    assert worker.counter("dwcp_state", agent="compression", name="selector_fallback_model_error") == len(failed)
     process.terminate()
     assert process.wait(10) == 0
     assert worker.stop() == 0
+
+
+def rejected(broker: Broker, *versions: str) -> dict[str, set[str]]:
+    """Why workers refused versions."""
+    return {version: {one.reason for one in read_rejections(broker.settings, NAME, version)} for version in versions}
 
 
 def accuracy(broker: Broker, version: str) -> float:

@@ -13,7 +13,8 @@ from schemas.key import key_of
 from schemas.model import ModelAnnouncement, ModelRejection
 from schemas.topic import MODEL_ANNOUNCEMENT, MODEL_REJECTION
 from streams.embedded import EmbeddedBroker
-from streams.model.registry import fold, read_registry, read_rejections, write_registry
+from streams.model.announcer import write_registry
+from streams.model.registry import fold, read_registry, read_rejections
 from streams.model.signature import check_signature, sign
 from streams.recording.format import Recorded
 from streams.settings import Settings
@@ -40,7 +41,7 @@ def test_what_is_written_is_read(environment: dict[str, str]) -> None:
     settings = Settings.from_environment(environment)
     catalogue = crowned("1", "2")
     log = catalogue.versions()
-    write_registry(settings, log)
+    write_registry(settings, log, {NAME: 0})
     known = read_registry(settings)
     assert known.ignored == []
     assert known.catalogue.versions() == log
@@ -55,8 +56,8 @@ def test_an_empty_registry_has_no_champion(environment: dict[str, str]) -> None:
 def test_with_a_key_only_signed_announcements_are_believed(environment: dict[str, str]) -> None:
     plain = Settings.from_environment(environment)
     keyed = Settings.from_environment(environment | {"DWCP_MODEL_KEY": KEY})
-    write_registry(plain, [candidate("1")])
-    write_registry(keyed, [candidate("2")])
+    write_registry(plain, [candidate("1")], {})
+    write_registry(keyed, [candidate("2")], {})
     found = read_registry(keyed)
     assert [one.model_version for one in found.catalogue.versions()] == ["2"]
     assert [one.offset for one in found.ignored] == [0]
