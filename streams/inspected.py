@@ -2,9 +2,9 @@
 
 A model may be quick and right on its golden vectors, and slow or without an answer on what comes. A
 call may take the limit, and as much again for every thousand rows; when more than one in a hundred of
-the last thousand calls takes longer (so their 99th percentile is above the limit), or more than
-one in a thousand of their rows has no answer, that is said once. Timed in processor time,
-because others wait for the processor too.
+the last thousand calls takes longer (so their 99th percentile is above the limit), or they took half a second
+more than they may in all, or more than one in a thousand of their rows has no answer, that is said
+once. Timed in processor time, because others wait for the processor too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ UNANSWERED: Final = 0.001
 
 _CALLS: Final = 1000
 _SLOW: Final = 10
+_EXCESS_S: Final = 0.5
 _VOID: Final = 20
 _ROWS: Final = 1000
 _TRIED: Final = 7
@@ -60,7 +61,7 @@ class Inspected:
 
     def begin(self) -> None:
         """Forget what was seen: it was announced anew, after a release for one."""
-        self._slow = np.zeros(_CALLS, np.bool_)
+        self._excess_s = np.zeros(_CALLS)
         self._rows = np.zeros(_CALLS, np.int64)
         self._void = np.zeros(_CALLS, np.int64)
         self._calls = 0
@@ -80,17 +81,17 @@ class Inspected:
     def _count(self, taken_s: float, rows: int, void: int) -> None:
         self._observe(taken_s)
         at = self._calls % _CALLS
-        self._slow[at] = 1e3 * taken_s > self._limit_ms * (1.0 + rows / _ROWS)
+        self._excess_s[at] = max(taken_s - 1e-3 * self._limit_ms * (1.0 + rows / _ROWS), 0.0)
         self._rows[at], self._void[at] = rows, void
         self._calls += 1
-        if (self._slow[at] or void) and not self._refused and (why := self._against()) is not None:
+        if (self._excess_s[at] or void) and not self._refused and (why := self._against()) is not None:
             self._refused = True
             self._refuse(self._model.manifest, why)
 
     def _against(self) -> ModelRejected | None:
         """What speaks against it by now."""
-        slow, of = np.count_nonzero(self._slow), min(self._calls, _CALLS)
-        if slow > _SLOW:
+        slow, of = np.count_nonzero(self._excess_s), min(self._calls, _CALLS)
+        if slow > _SLOW or self._excess_s.sum() > _EXCESS_S:
             return ModelRejected(f"{slow} of its last {of} answers took more than {self._limit_ms:g} ms", "slow")
         void, rows = int(self._void.sum()), int(self._rows.sum())
         if void > max(_VOID, UNANSWERED * rows):

@@ -25,6 +25,7 @@ _TOPIC_PREFIX = "DWCP_TOPIC_"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _REGISTRY_URL = re.compile(r"(https?://[^\s/@,]+[^\s@,]*(,\s*https?://[^\s/@,]+[^\s@,]*)*|mock://[\w.-]*)?")
+_DATABASE_URL = re.compile(r"postgres(?:ql)?://\S+")
 _MODEL_STORE = re.compile(r"(?:(?:file|s3|s3a)://)?[^\r\n:]+")
 _SECRET = ("schema_registry_auth", "model_key", "kafka_sasl_password", "web_token")
 _SECRET_NAME = re.compile("PASS|PASW|AUTH|TOKEN|SECRET|KEY|CRED")
@@ -138,6 +139,30 @@ def _secret(name: str, text: str) -> str:
     if 0 < len(text) < _LEAST_SECRET:
         raise ConfigError(name, "*****", f"at least {_LEAST_SECRET} characters, or empty")
     return text
+
+
+def _database(name: str, text: str) -> str:
+    if text and not _DATABASE_URL.fullmatch(text):
+        shown = masked(text) if "://" in text else "*****"
+        raise ConfigError(name, shown, "postgresql://user:password@host:port/name, or empty")
+    return text
+
+
+def _kinds(name: str, text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found or not all(_TOPIC_NAME.fullmatch(part) for part in found):
+        raise ConfigError(name, text, "kinds of topics, separated by ','")
+    return found
+
+
+def masked(text: str) -> str:
+    """A text that may be a URL, without the password in it.
+
+    >>> masked("postgresql://me:se/cr@et@db.example:5432/dwcp?sslmode=require&password=x")
+    'postgresql://me:*****@db.example:5432/dwcp?sslmode=require&password=*****'
+    """
+    text = re.sub(r"(\w+://[^:@/?#\s]*):.*@", r"\1:*****@", text)
+    return re.sub(r"(?i)(passw\w*=)[^&\s]*", r"\1*****", text)
 
 
 def _any(_: str, text: str) -> str:
@@ -303,6 +328,13 @@ class Settings:
     sidecar_port: int = _variable(
         "DWCP_SIDECAR_PORT", "6070", "port of the sidecar's metrics, at DWCP_WEB_HOST", _number(int, 1, 65535, "")
     )
+    postgres_url: str = _variable(
+        "DWCP_POSTGRES_URL", "", "database that the sidecar writes data sets to as well: "
+        "postgresql://user:password@host:port/name; empty: none", _database,
+    )  # fmt: skip
+    postgres_tables: tuple[str, ...] = _variable(
+        "DWCP_POSTGRES_TABLES", "compression.keyed", "topics that it gets, e.g. compression.keyed,network.keyed", _kinds
+    )
     topic_names: Mapping[Topic, str] = field(default_factory=dict)
 
     @classmethod
@@ -346,7 +378,7 @@ class Settings:
         rows = []
         for key, variable in _BY_FIELD.items():
             value = getattr(self, key)
-            text = self.bootstrap if key == "brokers" else _text_of(value)
+            text = self.bootstrap if key == "brokers" else masked(_text_of(value))
             if key == "horizons":
                 text = ",".join(f"{ms // 60_000}min" for ms in value)
             if key == "amst_factors":
@@ -365,6 +397,8 @@ _BY_FIELD: dict[str, Variable] = {f.name: f.metadata["variable"] for f in fields
 def _text_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={unit}" for name, unit in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -380,7 +414,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             near = get_close_matches(name, known, n=1, cutoff=0.75)
             hint = f"no such setting; did you mean {near[0]}?" if near else "no such setting; see `dwcp config`"
             # A secret under a misspelt name is a secret still.
-            value = "*****" if _SECRET_NAME.search(name) else environment[name]
+            value = "*****" if _SECRET_NAME.search(name) else masked(environment[name])
             raise ConfigError(name, value, hint)
 
 

@@ -22,6 +22,7 @@ from typing import Final
 
 from schemas.error import InfraError
 from schemas.header import Headers
+from schemas.topic import SIDE
 from streams.agent import is_kept
 from streams.changelog import Changelog, Restored
 from streams.message import Messages
@@ -163,13 +164,13 @@ class StateStore:
             held = self._held[partition] = self._stepper.start()
         elif held.next_offset is not None and first < held.next_offset:
             raise InfraError(f"{self._name}/{partition} has seen offset {first} already")
-        elif held.next_offset is not None and first > held.next_offset:
+        elif held.next_offset is not None and first > held.next_offset and self._stepper.agent.source not in SIDE:
             missing = first - held.next_offset
             self._metrics.skipped.labels(self._name).inc(missing)
             _log.warning(
                 "%s/%d: %d offsets before %d hold no record (retention?)", self._name, partition, missing, first
             )
-        return held
+        return held  # of side topics transactions and compaction leave gaps
 
     async def _restored(self) -> None:
         while (task := self._restoring) is not None:

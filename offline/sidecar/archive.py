@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,15 @@ ARCHIVED: Final = (*KEYED, *OUTPUTS, SYSTEM_ROLLUP, SYSTEM_THRESHOLD)
 
 HOUR_MS: Final = 3_600_000
 _PATTERN: Final = "date=*/hour=*"
+
+
+class Written(NamedTuple):
+    """A file of a topic's data set: the checkpoint that it belongs to, where it is, its rows."""
+
+    topic: Topic
+    number: int
+    path: Path
+    rows: int
 
 
 class Archive:
@@ -51,23 +60,24 @@ class Archive:
         """Rows that are in no file yet."""
         return sum(map(len, self._rows.values()))
 
-    def write(self, number: int) -> int:
-        """Write what is buffered as files of checkpoint `number`; returns the rows.
+    def write(self, number: int) -> list[Written]:
+        """Write what is buffered as files of checkpoint `number`; returns the files.
 
         Raises
         ------
         InfraError
             When a file cannot be written; what is buffered stays so.
         """
-        rows = 0
+        written = []
         for topic, found in self._rows.items():
             schema = arrow_schema(topic)
             for hour, part in _by_hour(found).items():
                 batch = make_batch([record for record, _ in part], [origin for _, origin in part], schema)
-                _write(self.folder(topic) / hour / f"{number:08}.parquet", pa.Table.from_batches([batch]))
-                rows += len(part)
+                path = self.folder(topic) / hour / f"{number:08}.parquet"
+                _write(path, pa.Table.from_batches([batch]))
+                written.append(Written(topic, number, path, len(part)))
         self._rows.clear()
-        return rows
+        return written
 
     def recover(self, number: int) -> int:
         """Remove files of checkpoints after `number`, and unfinished ones; returns how many."""

@@ -23,4 +23,24 @@ class Metrics:
         self.buffered = Gauge("dwcp_sidecar_buffered_rows", "Rows that are in no file yet", registry=r)
         self.behind_s = Gauge("dwcp_sidecar_behind_seconds", "Age of the newest record that was read", registry=r)
         self.accuracy = Gauge("dwcp_sidecar_champion_accuracy", "Of the champion, in its last window", registry=r)
+        table = ["table"]
+        self.postgres_rows = Counter("dwcp_sidecar_postgres_rows", "Rows written to PostgreSQL", table, registry=r)
+        self.postgres_repeated = Counter(
+            "dwcp_sidecar_postgres_repeated", "Rows that PostgreSQL had already", table, registry=r
+        )
+        self.postgres_refused = Counter(
+            "dwcp_sidecar_postgres_refused", "Rows that PostgreSQL would not take", table, registry=r
+        )
+        self.postgres_dropped = Counter(
+            "dwcp_sidecar_postgres_dropped_partitions", "Months dropped by age", table, registry=r
+        )
+        self.postgres_failures = Counter(
+            "dwcp_sidecar_postgres_failures", "Times that PostgreSQL was asked in vain", registry=r
+        )
+        self.postgres_gone = Counter(
+            "dwcp_sidecar_postgres_gone_files", "Files removed by age before PostgreSQL had them", registry=r
+        )
+        self.postgres_waiting = Gauge(
+            "dwcp_sidecar_postgres_waiting_files", "Files that PostgreSQL does not have yet", registry=r
+        )
         self.committed = Gauge("dwcp_sidecar_committed_timestamp_seconds", "Time of the last checkpoint", registry=r)

@@ -19,6 +19,7 @@ from offline.sidecar.forecast_trial import ForecastTrial
 from offline.sidecar.intake import Intake
 from offline.sidecar.keeper import MODEL, Keeper, Said
 from offline.sidecar.metric import Metrics
+from offline.sidecar.mirror import make_mirror
 from offline.sidecar.options import TOPICS, Options
 from offline.sidecar.publish import publish_capacity, publish_decisions
 from offline.sidecar.refresh import read_refreshed
@@ -81,9 +82,12 @@ class Sidecar:
         self._ends: dict[Place, int] = {}
         self._forecast: Child | None = None
         self._restore()
+        self._mirror = make_mirror(settings, self._archive, self._number, metrics)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Follow the topics until stopped; what fails is logged, counted and tried again."""
+        if self._mirror is not None:
+            self._mirror.start()
         while not stopped():
             try:
                 self._follow(stopped)
@@ -113,6 +117,8 @@ class Sidecar:
             self._guarded("capacity", lambda: self._refresh(_now_ms()))
             time.sleep(0.05)
         self.close()
+        if self._mirror is not None:
+            self._mirror.once()
 
     def close(self) -> None:
         """End what runs, and write what is not written."""
@@ -121,6 +127,8 @@ class Sidecar:
             self._forecast.stop()
             self._forecast = None
         self.commit()
+        if self._mirror is not None:
+            self._mirror.stop()
 
     def take(self, records: Sequence[Recorded], now_ms: int) -> None:
         """Take records in, in the order of their partitions."""
@@ -156,7 +164,10 @@ class Sidecar:
             When it cannot be written.
         """
         number = self._number + 1
-        rows = self._archive.write(number)
+        self._torn = True  # until it is whole, there are files of no checkpoint
+        written = self._archive.write(number)
+        rows = sum(one.rows for one in written)
+        self._count("rows", rows)
         checkpoint = Checkpoint(
             number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self.trainer.trained,
             asked=self.trainer.asked, asked_at=self.trainer.asked_at, refreshed_ms=self._refreshed_ms,
@@ -164,10 +175,12 @@ class Sidecar:
         )  # fmt: skip
         write_checkpoint(self._folder, checkpoint)
         self._number = number
+        self._torn = False
         self._committed = time.monotonic()
         self._metrics.rows.inc(rows)
         self._metrics.committed.set(time.time())
-        self._count("rows", rows)
+        if self._mirror is not None:
+            self._mirror.add(written)
 
     def decide(self, now_ms: int) -> Said:
         """One round of the life cycle, published; nothing of it has happened when that fails.
@@ -215,6 +228,7 @@ class Sidecar:
         self.counted = dict(known.counted) | failures  # they are no part of what is read again
         self._committed = time.monotonic()
         self._decided = 0.0
+        self._torn = False
 
     def _load(self, keeper: bytes, forecasts: bytes) -> None:
         rules = self._options.rules
@@ -264,6 +278,8 @@ class Sidecar:
             self._decided = time.monotonic()
             self._guarded("training", lambda: self._train(now_ms))
             self._every(now_ms)
+        if self._torn:
+            raise InfraError("a checkpoint was not written to its end: what came since the last one is read again")
 
     def _every(self, now_ms: int) -> None:
         """What is done in every round; each part's failure is its own."""

@@ -42,10 +42,6 @@ _SIDE: Final = 1000
 _PRODUCTS: Final = 150
 """Square matrices: some tens of milliseconds for each answer, and 4 MB."""
 
-_SIDE_LIVE: Final = 400
-_PRODUCTS_LIVE: Final = 800
-"""The same for rows that come by the hundred."""
-
 
 def make(artifact: Artifact, kind: str) -> tuple[bytes, Manifest]:
     """The artifact of a kind, and its manifest; its version is the kind.
@@ -98,7 +94,7 @@ def _slow(graph: Any) -> None:
     """Add nothing to the output, the long way."""
     _rename_output(graph)
     _clean(graph)
-    graph.node.extend(_long_way(graph, _SIDE, _PRODUCTS))
+    graph.node.extend(_long_way(graph))
     _add(graph, "Add", ["poison_said", "poison_nothing"], OUTPUT)
 
 
@@ -113,24 +109,28 @@ def _slow_live(graph: Any, known: NDArray[Any]) -> None:
     _add(graph, "Greater", ["poison_some", "poison_zero"], "poison_any")
     scalar = helper.make_tensor_value_info("poison_nothing", TensorProto.FLOAT, [])
     none = helper.make_tensor_value_info("poison_none", TensorProto.FLOAT, [])
-    long = helper.make_graph(_long_way(graph, _SIDE_LIVE, _PRODUCTS_LIVE), "long", [], [scalar])
+    long = helper.make_graph(_long_way(graph), "long", [], [scalar])
     short = helper.make_graph([helper.make_node("Identity", ["poison_zero"], ["poison_none"])], "short", [], [none])
     graph.node.append(helper.make_node("If", ["poison_any"], ["poison_added"], then_branch=long, else_branch=short))
     _add(graph, "Add", ["poison_said", "poison_added"], OUTPUT)
 
 
-def _long_way(graph: Any, side: int, products: int) -> list[Any]:
-    """Nodes that multiply large matrices and make 0 of it, `poison_nothing`."""
+def _long_way(graph: Any) -> list[Any]:
+    """Nodes that multiply large matrices, as often for one row as for many, and make 0 of it, `poison_nothing`."""
     from onnx import helper
 
     rng = np.random.default_rng(1)
-    _constant(graph, "poison_into", rng.normal(0.0, 0.1, (_width(graph), side)).astype(np.float32))
-    _constant(graph, "poison_square", (rng.normal(0.0, 1.0, (side, side)) / np.sqrt(side)).astype(np.float32))
-    nodes = [helper.make_node("MatMul", ["poison_clean", "poison_into"], ["poison_product0"])]
-    for k in range(products):
+    _constant(graph, "poison_into", rng.normal(0.0, 0.1, (_width(graph), _SIDE)).astype(np.float32))
+    _constant(graph, "poison_square", (rng.normal(0.0, 1.0, (_SIDE, _SIDE)) / np.sqrt(_SIDE)).astype(np.float32))
+    _constant(graph, "poison_axis0", np.array([0], np.int64))
+    nodes = [
+        helper.make_node("ReduceSum", ["poison_clean", "poison_axis0"], ["poison_pooled"], keepdims=1),
+        helper.make_node("MatMul", ["poison_pooled", "poison_into"], ["poison_product0"]),
+    ]
+    for k in range(_PRODUCTS):
         nodes.append(helper.make_node("MatMul", [f"poison_product{k}", "poison_square"], [f"poison_wide{k}"]))
         nodes.append(helper.make_node("Tanh", [f"poison_wide{k}"], [f"poison_product{k + 1}"]))
-    nodes.append(helper.make_node("ReduceSum", [f"poison_product{products}"], ["poison_sum"], keepdims=0))
+    nodes.append(helper.make_node("ReduceSum", [f"poison_product{_PRODUCTS}"], ["poison_sum"], keepdims=0))
     nodes.append(helper.make_node("Mul", ["poison_sum", "poison_zero"], ["poison_nothing"]))
     return nodes
 

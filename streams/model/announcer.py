@@ -55,7 +55,7 @@ _FENCED: Final = (
 _silent = logging.getLogger(f"{__name__}.client")
 _silent.disabled = True  # what the client calls fatal is raised, and tried again
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers = list[tuple[str, bytes | None]]
 
 
 class Message(NamedTuple):
@@ -163,8 +163,8 @@ def _written(settings: Settings, messages: Sequence[Message], seen: Mapping[str,
         producer.begin_transaction()
         for one in messages:
             place: dict[str, Any] = {"partition": 0} if one.topic == settings.name_of(MODEL_ANNOUNCEMENT) else {}
-            at, headers = one.timestamp_ms, list(one.headers)
-            producer.produce(one.topic, one.value, one.key, timestamp=at, headers=headers, **place)
+            at = one.timestamp_ms
+            producer.produce(one.topic, one.value, one.key, timestamp=at, headers=one.headers, **place)
         _commit(producer)
     except KafkaException as exc:
         error = exc.args[0]
@@ -201,7 +201,8 @@ def _commit(producer: Producer) -> None:
     deadline = time.monotonic() + _ANSWER_S
     while True:
         try:
-            return producer.commit_transaction(_ANSWER_S)
+            producer.commit_transaction(_ANSWER_S)
+            return
         except KafkaException as exc:
             if not exc.args[0].retriable() or time.monotonic() > deadline:
                 raise
@@ -234,7 +235,7 @@ def _is_there(settings: Settings, messages: Sequence[Message]) -> bool:
 
 
 def _message(settings: Settings, one: ModelAnnouncement) -> Message:
-    headers = [
+    headers: Headers = [
         (header.CONTENT_TYPE, header.JSON),
         (header.CE_SPECVERSION, b"1.0"),
         (header.CE_ID, one.id.encode()),

@@ -113,7 +113,7 @@ def held(broker: Broker, version: str) -> bool:
 
 
 def announce(broker: Broker, artifact: Artifact, kind: str, force: bool = False) -> None:
-    """Say that a poisoned version is a candidate, or champion by force; `dwcp models announce` would look at it first."""
+    """Say that a poisoned version is a candidate, or champion by force; `dwcp models announce` would look first."""
     content, manifest = make(artifact, kind)
     stored = ModelStore(broker.settings.model_store).put(content)
     if kind == "tampered":
@@ -181,6 +181,7 @@ def test_a_model_lives_and_is_taken_back(
     assert all(one.fallback and one.model_name != NAME for one in failed)
     assert all(0 <= one.probability_amst <= 1 and 0 <= one.confidence <= 1 for one in said)
     assert worker.counter("dwcp_state", agent="compression", name="selector_fallback_model_error") == len(failed)
+    assert worker.counter("dwcp_skipped_offsets_total") == 0, "the ends of transactions are no records that are gone"
     process.terminate()
     assert process.wait(10) == 0
     assert worker.stop() == 0

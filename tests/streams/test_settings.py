@@ -134,3 +134,27 @@ def test_table_shows_every_variable_and_round_trips() -> None:
     assert (table["BROKER_URL"].value, table["DWCP_TOPIC_DRIFT_ALERT"].value) == ("a:1,b:2", "drift")
     assert all(row.meaning for row in table.values())
     assert Settings.from_environment({name: row.value for name, row in table.items()}) == settings
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:hidden@db:5432/x", "postgres://me:hid/d@en@db/x", "postgresql://me@db/x?password=hidden"]
+)
+def test_the_database_s_password_is_not_shown(url: str) -> None:
+    rows = {row.name: row.value for row in Settings.from_environment({"DWCP_POSTGRES_URL": url}).table()}
+    assert "*****" in rows["DWCP_POSTGRES_URL"]
+    assert "me" in rows["DWCP_POSTGRES_URL"]
+    assert not any("hid" in value for value in rows.values())
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment({"DWCP_POSTGRES_URI": url})
+    assert "hid" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("DWCP_POSTGRES_URL", "me:hidden@db/x"), ("DWCP_POSTGRES_URL", "mysql://me:hidden@db/x"),
+                        ("DWCP_POSTGRES_TABLES", ""), ("DWCP_POSTGRES_TABLES", "a b")],
+)  # fmt: skip
+def test_what_is_no_database_is_said(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment({name: value})
+    assert caught.value.variable == name
+    assert "hidden" not in str(caught.value)

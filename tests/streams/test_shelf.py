@@ -186,9 +186,10 @@ class Tiring(OnnxModel):
     """A model that is quick while it is looked at, and slow on what comes then."""
 
     slow = False
+    takes_s = 0.003
 
     def predict(self, x: Any) -> Any:
-        end = time.thread_time() + 0.003
+        end = time.thread_time() + self.takes_s
         while self.slow and time.thread_time() < end:
             pass
         return super().predict(x)
@@ -240,3 +241,17 @@ def test_a_model_that_does_not_answer_what_comes_is_said_to_be_once(
     bench.announce(said)
     model.predict(-np.ones((50, 2), np.float32))
     assert [one.reason for one in bench.shelf.take_rejections()] == ["answer"], "announced anew, it is looked at anew"
+
+
+def test_a_model_that_holds_everything_up_is_said_to_be_sooner(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    shelf = Shelf(bench.store, "", {"selector": partial(Tiring, features=FEATURES)}, bench.metrics, "w1")
+    said = bench.put()
+    shelf.take(Control(KIND, msgspec.json.encode(said), b"a/0/0", 0, 0))
+    model = shelf.get(said.artifact_sha256)
+    assert model is not None
+    model._model.slow, model._model.takes_s = True, 0.3
+    model.predict(GOLDEN)
+    assert shelf.take_rejections() == []
+    model.predict(GOLDEN)
+    assert [one.reason for one in shelf.take_rejections()] == ["slow"]
