@@ -2,16 +2,18 @@
 
 What does not verify stays off the shelf, whatever is wrong with it: states go on with the
 model that they have. It is logged and counted once, by reason. A store that does not answer is
-asked again.
+asked again. A candidate is fetched beside the stream, so that once it is for use nobody waits for it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from threading import Lock
+from threading import Lock, Thread
 from time import perf_counter
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _KIND: Final = "model"
 _IN_USE: Final = ("champion", "challenger", "shadow")
+_SOON: Final = "candidate"
 _KEPT: Final = 16
 """Models kept; one that is asked again after it had to go is fetched again."""
 
@@ -65,10 +68,16 @@ class Shelf:
         self._refused: set[str] = set()
         self._unread: dict[str, tuple[Callable[[], bytes], Load]] = {}
         self._lock = Lock()
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
+        self._used: dict[str, float] = {}
+        self._ahead: set[str] = set()
 
     def get(self, sha256: str) -> Any | None:
         """The model of this hash, if it is here."""
-        return self._models.get(sha256)
+        model = self._models.get(sha256)
+        if model is not None:
+            self._used[sha256] = perf_counter()
+        return model
 
     def admits(self, announcement: ModelAnnouncement) -> bool:
         """Whether an announcement may take effect: signed as it must be, and about what is here if it is for use."""
@@ -89,7 +98,12 @@ class Shelf:
         except msgspec.DecodeError as exc:
             _log.error("an announcement does not decode: %s", exc)
             return
-        if said.model_name not in self._loaders or said.held or said.stage not in _IN_USE:
+        if said.model_name not in self._loaders or said.held:
+            return
+        if said.stage == _SOON and said.artifact_sha256 not in self._ahead | self._models.keys():
+            self._ahead.add(said.artifact_sha256)  # every partition says so
+            Thread(target=self._fetch_ahead, args=(said,), daemon=True).start()
+        if said.stage not in _IN_USE:
             return
         if (known := self._models.get(said.artifact_sha256)) is not None:
             known.begin()
@@ -129,17 +143,24 @@ class Shelf:
         check_signature(said, self._key)
         return self._store.fetch(said)
 
+    def _fetch_ahead(self, said: ModelAnnouncement) -> None:
+        """Put a candidate on the shelf; what is wrong with it is said when it is for use."""
+        sha256 = said.artifact_sha256
+        with suppress(DwcpError), self._locks[sha256]:
+            if sha256 not in self._models and sha256 not in self._refused:
+                self._keep(sha256, self._loaders[said.model_name](self._announced(said)))
+        self._ahead.discard(sha256)
+
     def _fetch(self, sha256: str, read: Callable[[], bytes], load: Load) -> DwcpError | None:
         """Put a model on the shelf; why it is refused, if it is so now."""
-        with self._lock:  # partitions ask for the same one at the same moment
+        with self._locks[sha256]:  # partitions ask for the same one at the same moment
             if sha256 in self._models or sha256 in self._refused:
                 return None
             started = perf_counter()
             content = None
             try:
                 content = read()
-                model = load(content)
-                check_speed(model)
+                self._keep(sha256, load(content))
             except DwcpError as exc:
                 self._refuse(sha256, exc)
                 if isinstance(exc, InfraError):
@@ -147,15 +168,22 @@ class Shelf:
                 elif content is not None:  # the announcement may be wrong about an artifact that is good
                     self._refused.add(sha256)
                 return exc
-            answers = self._metrics.model_answer_seconds.labels(model.manifest.model_name)
-            self._models[sha256] = Inspected(model, partial(self._serves_badly, sha256), answers.observe)
-            while len(self._models) > _KEPT:
-                del self._models[next(iter(self._models))]
         elapsed = perf_counter() - started
         self._metrics.model_load_seconds.observe(elapsed)
-        said = model.manifest
+        said = self._models[sha256].manifest
         _log.info("model %s %s is here after %.0f ms", said.model_name, said.model_version, 1000 * elapsed)
         return None
+
+    def _keep(self, sha256: str, model: Any) -> None:
+        """Put a model on the shelf; the one that was not asked for longest makes room."""
+        check_speed(model)
+        answers = self._metrics.model_answer_seconds.labels(model.manifest.model_name)
+        with self._lock:
+            self._models[sha256] = Inspected(model, partial(self._serves_badly, sha256), answers.observe)
+            self._used[sha256] = perf_counter()
+            while len(self._models) > _KEPT:
+                oldest = min(self._models, key=lambda one: self._used.get(one, 0.0))
+                del self._models[oldest]
 
     def _load(self, content: bytes) -> Any:
         """What the first agent that can makes of it: a restored state knows the hash alone."""

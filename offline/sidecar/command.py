@@ -78,7 +78,7 @@ def sidecar(
     Every night from cron:     dwcp sidecar --once --train selector=daily
     Quick, on little data:     dwcp sidecar --once --train-option selector:--least-rows=1000
     Only keep the data:        dwcp sidecar --train selector=never --train bandwidth=never
-                                 --train anomaly=never --promote-by hand
+                                 --train anomaly=never --train performance=never --promote-by hand
     """
     settings = Settings.from_environment()
     period = dict(DEFAULT) | dict(_pair("--train", one, "=") for one in periods)

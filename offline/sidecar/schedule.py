@@ -14,12 +14,14 @@ PERIOD_MS: Final[Mapping[str, int | None]] = {
     "daily": _DAY_MS, "weekly": 7 * _DAY_MS, "monthly": 30 * _DAY_MS, "never": None,
 }  # fmt: skip
 
-DEFAULT: Final[Mapping[str, str]] = {"selector": "monthly", "bandwidth": "monthly", "anomaly": "weekly"}
+DEFAULT: Final[Mapping[str, str]] = {
+    "selector": "monthly", "bandwidth": "monthly", "anomaly": "weekly", "performance": "monthly",
+}  # fmt: skip
 """As documented: anomaly weekly, full trainings monthly. What learns online needs none."""
 
 DRIFTING: Final[Mapping[str, str]] = {
     "utility": "selector", "selector": "selector", "forecaster": "bandwidth", "bandwidth": "bandwidth",
-    "anomaly_baseline": "anomaly", "anomaly": "anomaly",
+    "anomaly_baseline": "anomaly", "anomaly": "anomaly", "performance": "performance",
 }  # fmt: skip
 """Whose training a drift alert of a model asks for."""
 

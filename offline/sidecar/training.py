@@ -20,6 +20,7 @@ from streams.recording.format import Recorded
 
 SOURCE: Final[Mapping[str, Topic]] = {
     "selector": COMPRESSION_KEYED, "bandwidth": NETWORK_KEYED, "anomaly": SYSTEM_KEYED,
+    "performance": SYSTEM_KEYED,
 }  # fmt: skip
 """What each model learns from."""
 

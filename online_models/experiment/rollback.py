@@ -2,8 +2,9 @@
 
 Windows of live answers follow each other. One window that is beyond a limit for certain acts at
 once; one that is beyond it by what could be chance needs company: `patience` of them without a good
-one between. Between a limit and its recovery nothing is counted and nothing forgotten (hysteresis). After
-a rollback nothing acts for `hold_off_ms`, because what follows needs time to show.
+one between. What transfers got varies more than shares do, by nobody's fault: there only a window counts that is beyond
+the limit with some certainty (`doubt`). Between a limit and its recovery nothing is counted and nothing forgotten
+(hysteresis). After a rollback nothing acts for `hold_off_ms`, because what follows needs time to show.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         Least mean log-ratio of throughput to what the links had before.
     certainty
         Probability with which one window alone acts on chance.
+    doubt
+        Chance above which a window that is beyond the limit of throughput counts for nothing.
     patience
         Windows beyond a limit, without a good one between, that act together.
     recovery
@@ -61,6 +64,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     error: float = 0.001
     throughput: float = math.log(0.98)
     certainty: float = 1e-4
+    doubt: float = 0.01
     patience: int = 3
     recovery: float = 0.1
     least: int = 200
@@ -130,6 +134,7 @@ class _Reading(NamedTuple):
     value: float
     limit: float
     certain: bool
+    counts: bool
     good: bool
 
 
@@ -144,7 +149,7 @@ def watch(state: Watch, window: Window, limits: Limits) -> tuple[Watch, Breach |
     if window.until_ms < state.quiet_until_ms:
         return state, None
     for trigger, count, reading in zip(TRIGGERS, beyond, readings, strict=True):
-        if reading is None or reading.value <= reading.limit:
+        if reading is None or not reading.counts:
             continue
         if reading.certain or count >= limits.patience:
             breach = Breach(trigger, *_shown(trigger, reading, limits), reading.certain)
@@ -155,7 +160,7 @@ def watch(state: Watch, window: Window, limits: Limits) -> tuple[Watch, Breach |
 def _counted(count: int, reading: _Reading | None) -> int:
     if reading is None:
         return count
-    if reading.value > reading.limit:
+    if reading.counts:
         return count + 1
     return 0 if reading.good else count
 
@@ -176,7 +181,8 @@ def _share(hits: int, n: int, limit: float, limits: Limits) -> _Reading | None:
         return None
     chance = float(bdtrc(hits - 1, n, limit)) if hits else 1.0
     value = hits / n
-    return _Reading(value, limit, chance < limits.certainty, value <= limit * (1.0 - limits.recovery))
+    good = value <= limit * (1.0 - limits.recovery)
+    return _Reading(value, limit, chance < limits.certainty, value > limit, good)
 
 
 def _loss(window: Window, limits: Limits) -> _Reading | None:
@@ -188,7 +194,8 @@ def _loss(window: Window, limits: Limits) -> _Reading | None:
     variance = max(window.lift_square / n - value * value, 0.0) * n / (n - 1)
     limit = -limits.throughput
     chance = 0.5 * math.erfc((value - limit) / math.sqrt(2.0 * variance / n)) if variance else float(value <= limit)
-    return _Reading(value, limit, chance < limits.certainty, value <= limit * (1.0 - limits.recovery))
+    good = value <= limit * (1.0 - limits.recovery)
+    return _Reading(value, limit, chance < limits.certainty, chance < limits.doubt, good)
 
 
 def _shown(trigger: Trigger, reading: _Reading, limits: Limits) -> tuple[float, float]:

@@ -180,7 +180,7 @@ def test_a_model_lives_and_is_taken_back(
     assert len(failed) > 20
     assert all(one.fallback and one.model_name != NAME for one in failed)
     assert all(0 <= one.probability_amst <= 1 and 0 <= one.confidence <= 1 for one in said)
-    assert worker.counter("dwcp_state", agent="compression", name="selector_fallback_model_error") == len(failed)
+    assert worker.counter("dwcp_state", agent="compression", name="selector_fallback_model_error") >= len(failed)
     assert worker.counter("dwcp_skipped_offsets_total") == 0, "the ends of transactions are no records that are gone"
     process.terminate()
     assert process.wait(10) == 0

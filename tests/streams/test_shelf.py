@@ -127,7 +127,7 @@ def test_what_is_not_signed_changes_nothing_though_its_model_is_known(tmp_path: 
     assert bench.served.version("champion") == "v1"
 
 
-@pytest.mark.parametrize("stage", ["candidate", "previous", "retired"])
+@pytest.mark.parametrize("stage", ["previous", "retired"])
 def test_what_is_not_for_use_is_not_fetched(tmp_path: Path, stage: str) -> None:
     bench = Bench(tmp_path)
     said = bench.put(stage=stage)
@@ -255,3 +255,52 @@ def test_a_model_that_holds_everything_up_is_said_to_be_sooner(tmp_path: Path) -
     assert shelf.take_rejections() == []
     model.predict(GOLDEN)
     assert [one.reason for one in shelf.take_rejections()] == ["slow"]
+
+
+class Distant(ModelStore):
+    """A store that takes its time."""
+
+    def get(self, digest: str, size: int | None = None) -> bytes:
+        time.sleep(0.5)
+        return super().get(digest, size)
+
+
+def test_nobody_waits_for_a_model_that_was_a_candidate_before(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    shelf = Shelf(Distant(str(tmp_path / "models")), "", LOADERS, bench.metrics)
+    for stage, here in (("candidate", True), ("champion", True)):
+        said = bench.put(stage=stage)
+        began = time.perf_counter()
+        for partition in range(8):
+            shelf.take(Control(KIND, msgspec.json.encode(said), b"a/%d/0" % partition, 0, 0))
+        assert time.perf_counter() - began < 0.05
+        deadline = time.monotonic() + 20
+        while (shelf.get(said.artifact_sha256) is not None) != here:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_what_is_wrong_with_a_candidate_is_said_when_it_is_for_use(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    said = bench.put(stage="candidate")
+    (tmp_path / "models" / path_of(said.artifact_sha256)).write_bytes(ARTIFACT[:-1] + b"!")
+    bench.announce(said)
+    deadline = time.monotonic() + 20
+    while bench.shelf._ahead:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert bench.shelf.take_rejections() == []
+    bench.announce(msgspec.structs.replace(said, stage="shadow", timestamp=2))
+    assert [one.reason for one in bench.shelf.take_rejections()] == ["hash"]
+
+
+def test_what_is_asked_stays_when_many_others_come(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    champion = bench.put()
+    bench.announce(champion)
+    for k in range(20):
+        content = seal(linear([2.0 + k, 3.0], "Identity"), manifest(model_name="selector"), GOLDEN)
+        other = bench.put(content, stage="shadow", timestamp=2 + k)
+        bench.announce(msgspec.structs.replace(other, model_version=f"o{k}"))
+        assert bench.served.get("champion") is not None
+    assert bench.shelf.get(champion.artifact_sha256) is not None

@@ -16,13 +16,15 @@ from offline.sidecar.intake import Intake
 from offline.sidecar.recent import Recent
 from offline.sidecar.training import export
 from offline.training.bandwidth_sample import read_samples
+from offline.training.performance_node import read_nodes
 from offline.training.selector_data import read_transfers
 from schemas.codec import codec_of
 from schemas.error import StateError
 from schemas.header import CE_ID, ORIGIN
-from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, Topic
+from schemas.system import SystemMetrics
+from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED, Topic
 from streams.recording.format import Recorded
-from tests.online_models.stream import START_MS, sample, transfer_stream
+from tests.online_models.stream import START_MS, metric_stream, sample, transfer_stream
 
 DAY_MS = 24 * HOUR_MS
 
@@ -101,6 +103,15 @@ def test_a_forecaster_learns_from_the_last_days(archive: Archive, tmp_path: Path
     found = read_samples([export(archive, "bandwidth", DAY_MS, tmp_path)])
     assert 24 <= len(found) <= 25
     assert found.time_ms[-1] == START_MS + 71 * HOUR_MS
+
+
+def test_a_performance_predictor_learns_from_every_node(archive: Archive, tmp_path: Path) -> None:
+    made = [msgspec.structs.asdict(one) for one in metric_stream(40, 3)]
+    plain = [SystemMetrics(**{k: float(v) if isinstance(v, float) else v for k, v in one.items()}) for one in made]
+    archive.add(SYSTEM_KEYED, plain, origins(120))
+    archive.write(1)
+    found = read_nodes([export(archive, "performance", DAY_MS, tmp_path)])
+    assert [len(one.time_ms) for one in found] == [40, 40, 40]
 
 
 def test_after_drift_only_what_came_since_teaches(archive: Archive, tmp_path: Path) -> None:

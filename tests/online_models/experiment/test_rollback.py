@@ -34,7 +34,7 @@ DOUBTFUL: dict[str, dict[str, Any]] = {
     "accuracy": {"wrong": 55},
     "latency": {"slow": 12},
     "error": {"errors": 2},
-    "throughput": transfers(-0.03),
+    "throughput": transfers(-0.038),
 }
 
 
@@ -155,3 +155,16 @@ def test_a_worse_window_never_saves_a_model(windows: list[dict[str, Any]], what:
     worse = last | {what: min(last[what] + more, last["answers"])}
     if feed(windows)[-1] is not None:
         assert feed([*windows[:-1], worse])[-1] is not None
+
+
+def test_what_transfers_get_by_chance_rolls_nothing_back() -> None:
+    """A day of minutes of few links, each ten times as noisy as the limit; and a loss that is found in that noise."""
+    rng = np.random.default_rng(1)
+    acted = {}
+    for mean in (0.0, math.log(0.9)):
+        lifts = [rng.normal(mean, 0.2, 48) for _ in range(1440)]
+        found = feed([{"links": 48, "lift_total": x.sum(), "lift_square": x @ x} for x in lifts])
+        acted[mean] = next((minute for minute, breach in enumerate(found) if breach), None)
+    assert acted[0.0] is None
+    assert acted[math.log(0.9)] is not None
+    assert acted[math.log(0.9)] < 15
