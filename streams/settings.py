@@ -398,7 +398,7 @@ def _text_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={unit}" for name, unit in value.items())
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

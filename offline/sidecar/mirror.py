@@ -156,11 +156,9 @@ class Mirror:
 
     def _round(self) -> bool:
         """Write everything that waits; whether the database did it all."""
-        import psycopg
-
         try:
             self._advance()
-        except (psycopg.Error, OSError, pa.ArrowException) as exc:
+        except Exception as exc:  # whatever it is: it is tried again, and stops nothing else
             self._metrics.postgres_failures.inc()
             said = " ".join(str(exc).split())
             if said != self.failure:  # not every time: it may be away for hours

@@ -14,15 +14,14 @@ from typing import Final
 
 from offline.sidecar.archive import Archive
 from offline.sidecar.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from offline.sidecar.child import Child
 from offline.sidecar.forecast_trial import ForecastTrial
 from offline.sidecar.intake import Intake
 from offline.sidecar.keeper import MODEL, Keeper, Said
 from offline.sidecar.metric import Metrics
 from offline.sidecar.mirror import make_mirror
 from offline.sidecar.options import TOPICS, Options
-from offline.sidecar.publish import publish_capacity, publish_decisions
-from offline.sidecar.refresh import read_refreshed
+from offline.sidecar.outlook import Outlook
+from offline.sidecar.publish import publish_decisions
 from offline.sidecar.trainer import Trainer
 from schemas.error import ConflictError, DwcpError, InfraError
 from schemas.topic import (
@@ -41,11 +40,9 @@ from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_DAY_MS: Final = 86_400_000
 _PAUSE_S: Final = 2.0
 _PIECE: Final = 5_000
 _TRIES: Final = 3
-_BEFORE: Final = "capacity.json"
 _FAILURES: Final = "failures"
 
 
@@ -80,7 +77,7 @@ class Sidecar:
         self._number = 0
         self._committed = self._decided = 0.0
         self._ends: dict[Place, int] = {}
-        self._forecast: Child | None = None
+        self._outlook = Outlook(settings, options, self._folder)
         self._restore()
         self._mirror = make_mirror(settings, self._archive, self._number, metrics)
 
@@ -113,7 +110,7 @@ class Sidecar:
             time.sleep(0.05)
             self._train(_now_ms())
         self._every(_now_ms())
-        while self._forecast is not None and not stopped():
+        while self._outlook.busy and not stopped():
             self._guarded("capacity", lambda: self._refresh(_now_ms()))
             time.sleep(0.05)
         self.close()
@@ -123,9 +120,7 @@ class Sidecar:
     def close(self) -> None:
         """End what runs, and write what is not written."""
         self.trainer.stop()
-        if self._forecast is not None:
-            self._forecast.stop()
-            self._forecast = None
+        self._outlook.stop()
         self.commit()
         if self._mirror is not None:
             self._mirror.stop()
@@ -170,7 +165,7 @@ class Sidecar:
         self._count("rows", rows)
         checkpoint = Checkpoint(
             number=number, offsets=self._offsets, recent=self._intake.capture(), trained=self.trainer.trained,
-            asked=self.trainer.asked, asked_at=self.trainer.asked_at, refreshed_ms=self._refreshed_ms,
+            asked=self.trainer.asked, asked_at=self.trainer.asked_at, refreshed_ms=self._outlook.refreshed_ms,
             keeper=self.keeper.capture(), forecasts=self.forecasts.capture(), counted=self.counted,
         )  # fmt: skip
         write_checkpoint(self._folder, checkpoint)
@@ -222,7 +217,7 @@ class Sidecar:
         self._offsets: dict[str, dict[int, int]] = {name: dict(found) for name, found in known.offsets.items()}
         self._intake: Intake = Intake(self._topics, known.recent)
         self.trainer.restore(known)
-        self._refreshed_ms: int = known.refreshed_ms
+        self._outlook.refreshed_ms = known.refreshed_ms
         self._load(known.keeper, known.forecasts)
         failures = {name: n for name, n in self.counted.items() if name.startswith(_FAILURES)}
         self.counted = dict(known.counted) | failures  # they are no part of what is read again
@@ -309,26 +304,7 @@ class Sidecar:
         return not self._ends
 
     def _refresh(self, now_ms: int) -> None:
-        """Forecast capacity when it is time, in a process of its own; publish what it found."""
-        before, out = self._folder / _BEFORE, self._folder / f".{_BEFORE}.part"
-        if self._forecast is None:
-            every_ms = self._options.capacity_s * 1000
-            if self._options.capacity and now_ms - self._refreshed_ms >= every_ms and self._caught_up():
-                out.unlink(missing_ok=True)
-                scopes = "nodes" if self._options.each_node else "all"
-                arguments = ["offline.sidecar.refresh", str(self._archive.root), str(before), str(out), scopes]
-                self._forecast = Child(arguments, self._folder / "capacity.log")
-            return
-        code = self._forecast.code()
-        if code is None:
-            return
-        said, self._forecast = self._forecast.last_words(), None
-        self._refreshed_ms = now_ms
-        if code:
-            raise InfraError(f"the forecast of capacity ended with exit code {code}: {said}")
-        if (found := read_refreshed(out)) is not None:
-            publish_capacity(self._settings, found)
-            out.replace(before)
+        if self._outlook.advance(now_ms, self._caught_up()):
             self._count("capacity")
 
     def _report(self) -> None:

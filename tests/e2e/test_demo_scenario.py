@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from schemas.error import ConfigError
 from streams.cli import dwcp
+from tests.kafka import Kafka
 
 ROOT = Path(__file__).parent.parent.parent
 PNG = b"\x89PNG"
@@ -35,8 +36,9 @@ def played(name: str, tmp_path: Path, *options: str) -> dict[str, Any]:
 
 
 @pytest.mark.fault
-def test_models_follow_a_changed_regime(tmp_path: Path) -> None:
-    summary = played("drift", tmp_path)
+@pytest.mark.kafka
+def test_models_follow_a_changed_regime(tmp_path: Path, kafka: Kafka) -> None:
+    summary = played("drift", tmp_path, "--bootstrap", kafka.address)
     assert min(summary[name] for name in ("drift_alerts", "retrainings", "rollbacks")) >= 1
     assert summary["promotions"] >= 2
     before, during, after = (summary["accuracy"][name] for name in ("before", "during", "after"))
