@@ -165,4 +165,4 @@ class Database:
             return cursor.rowcount
 
     def _execute(self, statement: str, *values: Any) -> psycopg.Cursor[Any]:
-        return self._connection.execute(statement, values)
+        return self._connection.execute(statement, values or None)  # without values a % is no placeholder

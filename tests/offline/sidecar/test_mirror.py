@@ -17,22 +17,23 @@ import pytest
 from confluent_kafka import Producer
 from msgspec.structs import replace
 
-from offline.sidecar.archive import Archive
+from offline.sidecar.archive import ARCHIVED, Archive
 from offline.sidecar.checkpoint import read_checkpoint
 from offline.sidecar.metric import Metrics
 from offline.sidecar.mirror import IDENTITY, Mirror
 from offline.sidecar.options import Options
 from offline.sidecar.schedule import Schedule
 from offline.sidecar.service import Sidecar
+from offline.sidecar.table import table_of
 from schemas.codec import codec_of
 from schemas.error import ConfigError
 from schemas.header import CE_ID, ORIGIN
 from schemas.network import NetworkSample
-from schemas.topic import NETWORK_KEYED, SYSTEM_ANOMALY
+from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_ANOMALY
 from streams.demo.process import free_port
 from streams.embedded import EmbeddedBroker
 from streams.settings import Settings
-from tests.online_models.stream import START_MS, sample
+from tests.online_models.stream import START_MS, sample, transfer_stream
 from tests.postgres import PASSWORD, Postgres
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -125,6 +126,20 @@ def test_what_has_parts_can_be_asked_for_them(kept: Kept, postgres: str) -> None
     mirror.once()
     question = "SELECT top_contributing_features->>0, (metrics->>'latency_mean')::float8 FROM anomaly"
     assert ask(postgres, question) == [(anomaly.top_contributing_features[0], anomaly.metrics["latency_mean"])]
+
+
+def test_every_kept_topic_can_have_its_table(kept: Kept, postgres: str) -> None:
+    records = transfer_stream(50)
+    kept.archive.add(COMPRESSION_KEYED, records, [f"raw/0/{i}" for i in range(50)])
+    kept.archive.write(1)
+    mirror = Mirror(postgres, ARCHIVED, kept.archive, 1, kept.metrics)
+    mirror.once()
+    assert mirror.failure is None
+    tables = {name for (name,) in ask(postgres, "SELECT relname FROM pg_class WHERE relkind = 'p'")}
+    assert tables == {table_of(topic).name for topic in ARCHIVED}
+    question = "SELECT event_id, hde_latency_ms, has_baseline FROM compression_telemetry ORDER BY timestamp, event_id"
+    wanted = sorted(records, key=lambda one: (one.timestamp, one.event_id))
+    assert ask(postgres, question) == [(one.event_id, one.hde_latency_ms, one.has_baseline) for one in wanted]
 
 
 def test_months_are_made_as_they_come_and_dropped_when_they_are_old(kept: Kept, postgres: str) -> None:
