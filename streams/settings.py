@@ -27,7 +27,7 @@ _APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _REGISTRY_URL = re.compile(r"(https?://[^\s/@,]+[^\s@,]*(,\s*https?://[^\s/@,]+[^\s@,]*)*|mock://[\w.-]*)?")
 _DATABASE_URL = re.compile(r"postgres(?:ql)?://\S+")
 _MODEL_STORE = re.compile(r"(?:(?:file|s3|s3a)://)?[^\r\n:]+")
-_SECRET = ("schema_registry_auth", "model_key", "kafka_sasl_password", "web_token")
+_SECRET = ("schema_registry_auth", "model_key", "kafka_sasl_password", "web_token", "export_key")
 _SECRET_NAME = re.compile("PASS|PASW|AUTH|TOKEN|SECRET|KEY|CRED")
 _LEAST_SECRET = 16
 _HORIZONS = 8
@@ -335,6 +335,10 @@ class Settings:
     postgres_tables: tuple[str, ...] = _variable(
         "DWCP_POSTGRES_TABLES", "compression.keyed", "topics that it gets, e.g. compression.keyed,network.keyed", _kinds
     )
+    export_key: str = _variable(
+        "DWCP_EXPORT_KEY", "", "key that ids are hashed with in what `dwcp dataset` writes and what PostgreSQL gets; "
+        "empty: they stay as they are", _secret,
+    )  # fmt: skip
     topic_names: Mapping[Topic, str] = field(default_factory=dict)
 
     @classmethod

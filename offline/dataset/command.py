@@ -97,7 +97,8 @@ def write(recording: Path, topic: str, out: Path, ingest: bool, as_json: bool, q
     Columns are the fields of the topic's record with their types; unit, range and
     meaning of each stand in its metadata. The column `origin` names the raw record, so
     that features, labels and predictions of different files join. Records that are not
-    of the topic's type are left out, counted, and listed on stderr.
+    of the topic's type are left out, counted, and listed on stderr. With DWCP_EXPORT_KEY set, ids of nodes, VMs,
+    requests, sessions, events and operators are hashed with it, the same id always to the same hash.
 
     \b
     What was recorded:     dwcp dataset week.jsonl.zst --topic network.features --out features.parquet
@@ -114,10 +115,10 @@ def write(recording: Path, topic: str, out: Path, ingest: bool, as_json: bool, q
     with progress("reading", None, "records", quiet) as show:
         if ingest:
             made, rejected = _ingested(recording, wanted, settings, show)
-            written = write_parquet(wanted, made, out)
+            written = write_parquet(wanted, made, out, settings.export_key)
             written.undecoded += [Undecoded(*_rejection(record)) for record in rejected]
         else:
-            written = write_parquet(wanted, _recorded(recording, wanted, settings, show), out)
+            written = write_parquet(wanted, _recorded(recording, wanted, settings, show), out, settings.export_key)
     for place, reason, message in written.undecoded[:10]:
         click.echo(f"dwcp: {place} is left out ({reason}): {message}", err=True)
     summary = {

@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from offline.dataset.identity import hash_ids
 from offline.dataset.schema import ORIGIN, arrow_schema
 from schemas.codec import codec_of
 from schemas.error import ConfigError, InfraError
@@ -41,7 +42,7 @@ class Written:
     undecoded: list[Undecoded] = field(default_factory=list)
 
 
-def write_parquet(topic: Topic, records: Iterable[Recorded], path: Path) -> Written:
+def write_parquet(topic: Topic, records: Iterable[Recorded], path: Path, key: str = "") -> Written:
     """Write the records of a topic; what does not decode is listed in the answer.
 
     Parameters
@@ -52,6 +53,8 @@ def write_parquet(topic: Topic, records: Iterable[Recorded], path: Path) -> Writ
         Of that topic.
     path
         The file; it appears when it is whole.
+    key
+        What ids are hashed with; empty: they stay as they are.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def write_parquet(topic: Topic, records: Iterable[Recorded], path: Path) -> Writ
         try:
             with pq.ParquetWriter(part, schema, compression="zstd") as writer:
                 for batch in _batches(topic, records, schema, written):
-                    writer.write_batch(batch)
+                    writer.write_table(hash_ids(pa.Table.from_batches([batch]), key))
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from offline.dataset.identity import hash_ids
 from offline.sidecar.archive import Archive, Written
 from offline.sidecar.metric import Metrics
 from offline.sidecar.table import Table, table_of
@@ -64,6 +65,8 @@ class Mirror:
         The checkpoint that they belong to; what is newer, `add` says.
     metrics
         What is counted.
+    key
+        What ids are hashed with; empty: they stay as they are.
 
     Raises
     ------
@@ -73,7 +76,9 @@ class Mirror:
         When the archive's folder cannot be written.
     """
 
-    def __init__(self, url: str, topics: Sequence[Topic], archive: Archive, number: int, metrics: Metrics) -> None:
+    def __init__(
+        self, url: str, topics: Sequence[Topic], archive: Archive, number: int, metrics: Metrics, key: str = ""
+    ) -> None:
         try:
             from psycopg import ProgrammingError
             from psycopg.conninfo import conninfo_to_dict
@@ -90,6 +95,7 @@ class Mirror:
         self._archive = archive
         self._identity = _identity(archive.root.parent)
         self._metrics = metrics
+        self._key = key
         self._lock = Lock()
         self._known = number
         self._new: list[Written] = []
@@ -229,6 +235,7 @@ class Mirror:
                 _log.warning("%s is gone before %s had it", one.path, self._where)
                 self._metrics.postgres_gone.inc()
         content = pa.concat_tables(parts, promote_options="default") if parts else table.schema.empty_table()
+        content = hash_ids(content, self._key)
         wrote = database.write(self._identity, table, content, taken[-1].number)
         for _ in taken:
             files.popleft()
@@ -253,7 +260,7 @@ def make_mirror(settings: Settings, archive: Archive, number: int, metrics: Metr
     if unknown := [kind for kind in settings.postgres_tables if kind not in known]:
         raise ConfigError("DWCP_POSTGRES_TABLES", ",".join(unknown), f"some of {', '.join(known)}")
     topics = [known[kind] for kind in settings.postgres_tables]
-    return Mirror(settings.postgres_url, topics, archive, number, metrics)
+    return Mirror(settings.postgres_url, topics, archive, number, metrics, settings.export_key)
 
 
 def _identity(folder: Path) -> str:

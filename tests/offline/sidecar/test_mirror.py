@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Producer
 from msgspec.structs import replace
 
+from offline.dataset.identity import hash_id
 from offline.sidecar.archive import ARCHIVED, Archive
 from offline.sidecar.checkpoint import read_checkpoint
 from offline.sidecar.metric import Metrics
@@ -186,6 +187,15 @@ def test_a_row_that_it_refuses_costs_no_other(kept: Kept, postgres: str) -> None
     kept.keep(records)
     kept.mirror(postgres).once()
     assert (count(postgres), kept.said("rows_total"), kept.said("refused_total")) == (498, 498, 3)
+
+
+def test_ids_are_hashed_before_they_leave(kept: Kept, postgres: str) -> None:
+    kept.keep(samples(3))
+    key = "a key of sixteen characters"
+    Mirror(postgres, [NETWORK_KEYED], kept.archive, 1, kept.metrics, key).once()
+    found = ask(postgres, f"SELECT DISTINCT node_id, peer_id FROM {TABLE}")
+    one = samples(1)[0]
+    assert found == [(hash_id(one.node_id, key), hash_id(one.peer_id, key))]
 
 
 def test_a_file_that_is_gone_is_counted_and_passed_over(kept: Kept, postgres: str) -> None:
