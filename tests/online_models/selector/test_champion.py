@@ -30,15 +30,15 @@ class Said(Struct):
 class Rule:
     """AMST where the rate was high lately, sure of it or not; or a failure."""
 
-    def __init__(self, sure: float = 0.9, fails: Any = None) -> None:
-        self.manifest, self.sure, self.fails, self.calls = Said(), sure, fails, 0
+    def __init__(self, sure: float = 0.9, fails: Any = None, output: str = "probability_amst") -> None:
+        self.manifest, self.sure, self.fails, self.output, self.calls = Said(), sure, fails, output, 0
 
     def predict(self, x: np.ndarray) -> dict[str, np.ndarray]:
         self.calls += 1
         if self.fails is not None:
             raise self.fails
         fast = x[:, FEATURES.index("amst_transfer_rate_mbps")] > 100.0
-        return {"probability_amst": np.where(fast, self.sure, 1.0 - self.sure).astype(np.float32)}
+        return {self.output: np.where(fast, self.sure, 1.0 - self.sure).astype(np.float32)}
 
 
 def _transfers(n: int) -> Batch:
@@ -65,7 +65,7 @@ def test_a_sure_champion_decides_from_the_first_transfer_on() -> None:
 
 @pytest.mark.parametrize(
     ("champion", "reason"),
-    [(Rule(fails=ModelError("no answer")), "model_error"), (Rule(fails=KeyError("other output")), "model_error"),
+    [(Rule(fails=ModelError("no answer")), "model_error"), (Rule(output="other"), "model_error"),
      (Rule(sure=0.55), "low_confidence")],
 )  # fmt: skip
 def test_without_the_champion_the_online_model_answers_then_the_heuristic(champion: Rule, reason: str) -> None:
@@ -77,6 +77,31 @@ def test_without_the_champion_the_online_model_answers_then_the_heuristic(champi
     assert set(made["model_name"][300:]) == {"heuristic", "utility"}
     expected = _made(CompressionState(ready_after=300))
     np.testing.assert_array_equal(made["algorithm"], expected["algorithm"])
+
+
+class Partly(Rule):
+    """One that has no answer to some rows, or fails on them."""
+
+    def predict(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        void = x[:, FEATURES.index("rtt_ms")] * 1e3 % 7 < 2
+        if self.fails is not None and void.any():
+            raise self.fails
+        found = Rule(self.sure).predict(x)
+        found[self.output][void] = np.nan
+        return found
+
+
+@pytest.mark.parametrize("fails", [None, ModelError("not these")])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_without_an_answer_fall_back_alone_whatever_the_cut(fails: Any, seed: int) -> None:
+    whole = CompressionState(champion=Partly(fails=fails)).step(_transfers(600))
+    made = whole.outputs[COMPRESSION_PREDICTION].columns
+    failed = made["fallback_reason"] == "model_error"
+    assert 50 < np.count_nonzero(failed) < 550
+    assert (made["fallback"] == failed).all()
+    assert set(made["model_name"][~failed]) == {"selector"}
+    assert "selector" not in set(made["model_name"][failed])
+    assert run_cut(CompressionState(champion=Partly(fails=fails)), _transfers(600), seed) == encoded([(0, whole)])
 
 
 def test_a_champion_of_other_features_is_refused() -> None:
