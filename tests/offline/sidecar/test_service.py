@@ -20,13 +20,13 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from offline.sidecar.archive import HOUR_MS
-from offline.sidecar.checkpoint import read_checkpoint
+from offline.sidecar.checkpoint import FILE, read_checkpoint
 from offline.sidecar.metric import Metrics
 from offline.sidecar.options import Options
 from offline.sidecar.schedule import Due, Schedule, asked_by
 from offline.sidecar.service import Sidecar
 from schemas.drift import DriftAlert
-from schemas.error import ConfigError
+from schemas.error import ConfigError, InfraError
 from schemas.header import CE_ID, ORIGIN
 from schemas.topic import COMPRESSION_KEYED, DRIFT_ALERT, NETWORK_KEYED
 from streams.cli import dwcp
@@ -99,6 +99,25 @@ def test_what_a_crash_left_behind_is_read_again(settings: Settings) -> None:
     assert kept(settings) == once(0, 100)
     made(settings).once(lambda: False)
     assert kept(settings) == once(0, 200)
+
+
+def test_a_checkpoint_that_is_not_written_to_its_end_is_read_again(settings: Settings) -> None:
+    """Whichever part of it asked for it: what came after must not take the place of what was read before."""
+    send(settings, 0, 100)
+    found = made(settings)
+    with found._log() as log:
+        found.take(list(log.read()), 0)
+    obstacle = Path(settings.sidecar_data) / f".{FILE}.part"
+    obstacle.mkdir()
+    found._guarded("decision", found.commit)
+    with pytest.raises(InfraError, match="read again"):
+        found._advance([])
+    obstacle.rmdir()
+    found._restore()
+    assert found._archive.files(NETWORK_KEYED) == []
+    found.once(lambda: False)
+    assert kept(settings) == once(0, 100)
+    assert read_checkpoint(Path(settings.sidecar_data)).counted["rows"] == 100
 
 
 def test_it_follows_says_what_it_does_and_stops_in_time(settings: Settings, tmp_path: Path) -> None:
