@@ -1,9 +1,9 @@
 """One forecast from the pool: weights from rolling-origin errors, intervals from rolling-origin residuals.
 
-The pool forecasts the series' own past from up to 24 origins. A method's weight falls with the sixth power
-of its mean absolute error there, so that methods of equal merit share and bad ones vanish; no single one wins.
-The blend's residuals at the same origins give 95 % intervals by horizon, sided, made never narrower with
-the horizon, and wider where few horizons fit into the past.
+The pool forecasts the series' own past from up to 24 origins, the first after one season. A method's weight falls
+with the tenth power of its mean absolute error there, so that methods of equal merit share and bad ones
+vanish; no single one wins. The blend's residuals at the same origins give 95 % intervals by horizon, sided, made never
+narrower with the horizon, and wider where few horizons fit into the past or errors outgrew what had been known.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.capacity.history import History, fill, without_outliers
+from offline.capacity.interval import reach, widen
 from offline.capacity.pool import METHODS, Pool, Table
 
 MODEL_NAME: Final = "blend"
@@ -24,16 +25,8 @@ ORIGINS: Final = 24
 REACH_BLOCKS: Final = 90
 """How far back origins lie, or three horizons where that is more."""
 
-POWER: Final = 6.0
-HALF_BLOCKS: Final = 21.0
-LEVELS: Final = (0.025, 0.975)
-OTHER_SIDE: Final = 0.75
-"""The narrower side of an interval is at least this share of the wider one: what went up may come down."""
-
-WIDER: Final = 0.3
-"""Intervals are wider by this over the number of horizons between the first origin and now."""
-
-_NEIGHBOURS: Final = 0.25
+POWER: Final = 10.0
+HALF_BLOCKS: Final = 28.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +43,7 @@ class Outlook:
         The blend's errors (actual - forecast) at past origins, `[origin, block, step]`, outliers left out; NaN
         beyond the present.
     wider
-        How much intervals are widened because few horizons fit into the past.
+        How much intervals are widened, see `offline.capacity.interval.widen`.
     weights
         By method, summing to 1.
     ratio
@@ -100,7 +93,7 @@ def look_ahead(history: History, horizon: int, lift: NDArray[np.float64] | None 
     weight = weigh(np.abs(made - meant[:, None]), blocks - origins)
     blended = np.einsum("m,omhs->ohs", weight, made)
     residual = actual - blended
-    wider = 1.0 + WIDER * horizon / (blocks - int(origins[0]))
+    wider = widen(meant - blended, origins, blocks)
     below, above = (wider * side for side in reach(residual))
     predicted = np.tensordot(weight, pool.forecast(blocks, horizon), 1)
     if lift is not None:
@@ -134,7 +127,7 @@ def sound_horizon(history: History, asked_ms: int, share: float = 1.0) -> int:
 
 def choose_origins(blocks: int, season: int, horizon: int) -> NDArray[np.int64]:
     """Blocks after which past forecasts are made: up to 24, evenly, the last one block before the end."""
-    first = min(max(2 * season, blocks - max(3 * horizon, REACH_BLOCKS)), blocks - 1)
+    first = min(max(season + 1, blocks - max(3 * horizon, REACH_BLOCKS)), blocks - 1)
     return np.unique(np.round(np.linspace(first, blocks - 1, ORIGINS)).astype(np.int64))
 
 
@@ -146,7 +139,7 @@ def weigh(error: NDArray[Any], age: NDArray[np.int64]) -> NDArray[np.float64]:
     error
         Absolute errors `[origin, method, block, step]`, NaN where unknown.
     age
-        How many blocks ago each origin is, `[origin]`. An error counts half as much for every 21 blocks between
+        How many blocks ago each origin is, `[origin]`. An error counts half as much for every 28 blocks between
         the value and now.
     """
     horizon = error.shape[2]
@@ -160,29 +153,6 @@ def weigh(error: NDArray[Any], age: NDArray[np.int64]) -> NDArray[np.float64]:
     weight = (loss.min() / np.maximum(loss, 1e-300)) ** POWER if loss.min() > 0.0 else (loss == 0.0).astype(float)
     found: NDArray[np.float64] = weight / weight.sum()
     return found
-
-
-def reach(residual: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far the 95 % interval reaches below and above a forecast, `[block]` each.
-
-    Parameters
-    ----------
-    residual
-        `[origin, block, step]`, NaN where unknown.
-    """
-    many = residual.shape[1]
-    around = max(1, round(_NEIGHBOURS * many))
-    below, above = np.zeros(many), np.zeros(many)
-    for block in range(many):
-        near = residual[:, max(0, block - around) : block + around + 1]
-        near = near[np.isfinite(near)]
-        if len(near):
-            low, high = np.quantile(near, LEVELS)
-            below[block], above[block] = max(-low, 0.0), max(high, 0.0)
-    below, above = np.maximum.accumulate(below), np.maximum.accumulate(above)
-    seen = max(int(np.isfinite(residual).any(axis=(0, 2)).sum()), 1)
-    growth = np.sqrt(np.maximum((np.arange(many) + 1) / seen, 1.0))
-    return growth * np.maximum(below, OTHER_SIDE * above), growth * np.maximum(above, OTHER_SIDE * below)
 
 
 def _following(table: Table, origins: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:

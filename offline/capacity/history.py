@@ -154,7 +154,7 @@ def without_outliers(history: History) -> History:
     if blocks < 7:
         return history
     tail = history.value[len(history) - blocks * step :].reshape(blocks, step)
-    padded = np.pad(tail, ((3, 3), (0, 0)), mode="reflect")
+    padded = np.concatenate([_beyond(tail[6::-1], tail[13:6:-1])[::-1], tail, _beyond(tail[-7:], tail[-14:-7])])
     with np.errstate(all="ignore"):
         around = _nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 7, axis=0))
     off = np.abs(tail - around)
@@ -165,6 +165,16 @@ def without_outliers(history: History) -> History:
     value = history.value.copy()
     value[len(history) - blocks * step :][(off > limit).ravel()] = np.nan
     return replace(history, value=value)
+
+
+def _beyond(near: NDArray[np.float64], far: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Three blocks that follow the last seven as these do the seven before, so that growth is no outlier at the end."""
+    level = _nanmedian(near.T)
+    slope = 0.0
+    if len(far) == len(near):
+        change = level - _nanmedian(far.T)
+        slope = float(np.median(change[np.isfinite(change)])) / len(near) if np.isfinite(change).any() else 0.0
+    return level + slope * np.arange(4, 7)[:, None]
 
 
 def _nanmedian(windows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,10 +7,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.capacity.blend import OTHER_SIDE, Outlook
+from offline.capacity.blend import Outlook
+from offline.capacity.interval import OTHER_SIDE
 
 PATHS: Final = 400
-_EVEN: Final = 0.5
+LIKELY: Final = 0.25
+"""Share of futures from which a level counts as reached: help that comes too late costs more than a look in vain."""
 
 
 def simulate(outlook: Outlook, seed: int = 1) -> NDArray[np.float64]:
@@ -55,14 +57,15 @@ def reached_by(paths: NDArray[np.float64], level: float) -> NDArray[np.float64]:
 
 
 def first_reached(predicted: NDArray[np.float64], chance: NDArray[np.float64], level: float) -> int | None:
-    """The step at which a forecast reaches a level, or is as likely as not to have reached it; None for never.
+    """The step at which a forecast reaches a level, or one future in four has reached it; None for never.
 
-    The mean alone is late: what is noisy reaches a level before its mean does.
+    The mean alone is late: what is noisy reaches a level before its mean does, and
+    growth that began lately is believed slowly.
 
     Parameters
     ----------
     predicted, chance
         `[step]`; the chance as `reached_by` has it.
     """
-    found = np.flatnonzero((predicted >= level) | (chance >= _EVEN))
+    found = np.flatnonzero((predicted >= level) | (chance >= LIKELY))
     return int(found[0]) if len(found) else None

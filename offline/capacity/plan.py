@@ -101,7 +101,7 @@ def make_plan(scope: str, cases: Sequence[Case], settings: Settings, generated_a
 def make_need(case: Case, settings: Settings) -> CapacityNeed:
     """What one resource needs.
 
-    `exceeds_at` is where the forecast reaches the critical level, or is as likely as not to have reached it.
+    `exceeds_at` is where the forecast reaches the critical level, or one future in four has reached it.
     """
     record, outlook, resource = case.forecast, case.outlook, case.resource
     step = outlook.history.per_block

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.capacity.smoothing import BANK, States, damped_sums, smooth
+from offline.capacity.turn import last_line
 
 Table = NDArray[np.float64]
 
 _SHAPE_SEASONS: Final = 6
 _TREND_BLOCKS: Final = 60
 _SHORT_TREND_BLOCKS: Final = 28
+_TURN_BLOCKS: Final = 56
 _TREND_DAMPING: Final = 0.985
 _YEAR_BLOCKS: Final = 365
 _ALL: Final = np.arange(len(BANK))
@@ -78,9 +80,18 @@ class Pool:
         return level[:, None] + self.repeat(self.shape(origin), len(level))
 
     def phase(self, origin: int) -> NDArray[np.float64]:
-        """How the blocks of a season differ from their mean, `[season]`, next first; of the last eight seasons."""
-        profile = self.seasons(origin, 8).mean(axis=(0, 2))
-        found: NDArray[np.float64] = profile - profile.mean()
+        """How the blocks of a season differ from their mean but for growth, `[season]`, next first; of the last eight.
+
+        Drawn towards none by what one more season would weigh.
+        """
+        if self.season == 1:
+            return np.zeros(1)
+        past = self.seasons(origin, 8).mean(axis=2)
+        within = np.arange(self.season) - (self.season - 1) / 2
+        mean = past.mean(axis=1)
+        slope = np.gradient(mean) / self.season if len(past) > 1 else np.array([_slope(past[0])])
+        off = past - mean[:, None] - slope[:, None] * within
+        found: NDArray[np.float64] = off.mean(axis=0) * len(past) / (len(past) + 1.0)
         return found
 
     def smoothed(self, origin: int, horizon: int, among: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -121,7 +132,7 @@ def drift(pool: Pool, origin: int, horizon: int) -> Table:
     """The last season again, moved by the mean change from the first to the last."""
     season = pool.season
     change = pool.mean[origin - season : origin].mean() - pool.mean[:season].mean()
-    moved: Table = change / (origin - season) * np.arange(1, horizon + 1)[:, None]
+    moved: Table = change / max(origin - season, season) * np.arange(1, horizon + 1)[:, None]
     return seasonal_naive(pool, origin, horizon) + moved
 
 
@@ -184,6 +195,15 @@ def trend_28d(pool: Pool, origin: int, horizon: int) -> Table:
     return _line(pool, origin, horizon, _SHORT_TREND_BLOCKS, _TREND_DAMPING)
 
 
+def turn(pool: Pool, origin: int, horizon: int) -> Table:
+    """The line since the series turned last, if it did within 56 blocks, slightly damped; see `last_line`."""
+    phase = pool.phase(origin)
+    past = pool.mean[origin - max(min(origin, _TURN_BLOCKS) // pool.season, 1) * pool.season : origin]
+    level, slope = last_line(past - np.resize(phase, len(past)))
+    path = level + slope * damped_sums(_TREND_DAMPING, horizon)
+    return pool.on_level(path + phase[np.arange(horizon) % pool.season], origin)
+
+
 def _line(pool: Pool, origin: int, horizon: int, blocks: int, damping: float) -> Table:
     """A straight line through the last whole seasons of so many blocks, damped, with the season on it."""
     blocks = min(origin, blocks)
@@ -244,6 +264,7 @@ METHODS: Final[dict[str, Callable[[Pool, int, int], Table]]] = {
     "theta": theta,
     "trend": trend,
     "trend_28d": trend_28d,
+    "turn": turn,
     "last_year": last_year,
 }
 """By name; the simple ones first."""

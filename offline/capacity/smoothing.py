@@ -32,7 +32,7 @@ def run_bank(z: NDArray[Any], season: int, bank: NDArray[Any], gain: float, memo
     Parameters
     ----------
     z
-        Values by block, `[n]`, at least `2 * season` of them.
+        Values by block, `[n]`, at least `season` of them; states start from the first season alone.
     season
         Blocks after which it repeats.
     bank
@@ -47,11 +47,11 @@ def run_bank(z: NDArray[Any], season: int, bank: NDArray[Any], gain: float, memo
     n, many = len(z), len(bank)
     level, slope = np.zeros((n + 1, many)), np.zeros((n + 1, many))
     part, loss = np.zeros((n + 1, many, season)), np.zeros((n + 1, many))
-    start = z[: 2 * season].mean()
+    start = z[:season].mean()
     for k in range(many):
         level[0, k] = start
         for j in range(season):
-            part[0, k, j] = 0.5 * (z[j] + z[j + season]) - start if season > 1 else 0.0
+            part[0, k, j] = z[j] - start
         for i in range(n):
             alpha, beta, phi = bank[k, 0], bank[k, 1], bank[k, 2]
             early = 1.0 / (i + 2.0)

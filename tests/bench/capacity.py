@@ -30,6 +30,8 @@ DAYS: Final = 140
 KINDS: Final = ("grows", "grows faster", "steady", "wanders", "levels off", "steps up", "bursty")
 _HORIZON: Final = 30
 _LEAD_DAYS: Final = 14
+URGENT_DAYS: Final = 7
+"""Before the critical level is reached: the soonest that even an oracle says URGENT."""
 
 
 Load = NDArray[np.float64]
@@ -134,15 +136,23 @@ def summarise(found: list[Found]) -> dict[str, object]:
 
 
 def _leads(found: list[Found]) -> dict[str, float]:
-    """How many days before their exhaustion scopes were URGENT first."""
+    """How many days before their exhaustion scopes were URGENT first, and would be if the future were known."""
     days = []
     for one in found:
         end = one.exhausted_day or 0.0
         days.append(end - next((d for d, urgent in zip(one.days, one.urgent, strict=True) if urgent), end))
     if not days:
         return {"scopes": 0}
-    early = float(np.mean(np.array(days) >= _LEAD_DAYS))
-    return {"scopes": len(days), "14_days_ahead": early, "least_days": min(days), "median_days": float(np.median(days))}
+    known = np.array([(one.exhausted_day or 0.0) - (one.critical_day or 0.0) + URGENT_DAYS for one in found])
+    lead = np.array(days)
+    return {
+        "scopes": len(days),
+        "14_days_ahead": float(np.mean(lead >= _LEAD_DAYS)),
+        "least_days": float(lead.min()),
+        "median_days": float(np.median(lead)),
+        "oracle_least_days": float(known.min()),
+        "oracle_median_days": float(np.median(known)),
+    }
 
 
 @click.command()

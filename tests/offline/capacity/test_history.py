@@ -98,3 +98,12 @@ def test_a_level_shift_is_no_outlier() -> None:
 @pytest.mark.parametrize("value", [np.zeros(240), np.full(240, 5.0)])
 def test_constants_have_no_outliers(value: np.ndarray) -> None:
     assert without_outliers(History(0, HOUR_MS, value)).points == 240
+
+
+@pytest.mark.parametrize("slope", [-2.0, 0.5, 2.0])
+def test_growth_is_no_outlier_at_the_end(slope: float) -> None:
+    t = np.arange(24 * 60) / 24.0
+    grown = 200.0 + slope * t + np.random.default_rng(0).normal(0.0, 0.05, len(t))
+    left = np.isfinite(without_outliers(History(0, HOUR_MS, grown)).value)
+    assert left[-24:].mean() > 0.8
+    assert left[:24].mean() > 0.8

@@ -45,11 +45,11 @@ def test_probabilities_never_fall_and_end_where_they_must(hourly: Make) -> None:
     [
         ([1, 2, 3], [0, 0, 0], 2),
         ([1, 1, 1], [0, 0.5, 0.9], 1),
-        ([1, 1, 1], [0, 0.1, 0.4], None),
+        ([1, 1, 1], [0, 0.1, 0.2], None),
         ([9, 1, 1], [0, 0, 1], 0),
     ],
 )
-def test_the_earlier_of_mean_and_even_odds(predicted: list[float], chance: list[float], step: int | None) -> None:
+def test_the_earlier_of_mean_and_one_in_four(predicted: list[float], chance: list[float], step: int | None) -> None:
     assert first_reached(np.array(predicted), np.array(chance), 3.0) == step
 
 
