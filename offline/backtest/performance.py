@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.training.performance_choice import choose_breach, choose_latency
 from offline.training.performance_data import Rows, make_rows
-from offline.training.performance_model import METHODS, Fitted, choose_breach, choose_latency
+from offline.training.performance_model import METHODS, Fitted
 from offline.training.performance_online import ONLINE, Streamed, stream_series
 from offline.training.performance_score import Breach, Latency, score_breach, score_latency
 from online_models.performance.input import INPUT_NAMES
@@ -29,7 +30,7 @@ FIRST: Final = 0.6
 """Share of the series before the first origin."""
 
 CHOSEN: Final = "chosen"
-"""At each origin the cheapest method within 1 % of the best on its validation part."""
+"""At each origin the cheapest method that none beats by 1 % and not by luck, on its validation part."""
 
 BASE: Final = "base_rate"
 """The share of breaches in training and validation, and the mean of the target."""

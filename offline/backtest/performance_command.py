@@ -36,8 +36,9 @@ def performance(
 
     Each column is one series; its inputs are its last 60 samples and the calendar. From each origin everything is
     trained anew on rows whose labels were known by then, and scored on those up to the next origin; rows of one
-    class only have no areas. `chosen` is the cheapest method within 1 % of the best on the last fifth of each
-    training, breach and value apart; `online` is the worker's own predictor, which learns while the series streams.
+    class only have no areas. `chosen` is the cheapest method that none beats by 1 %, and not by luck,
+    on the last fifth of each training, breach and value apart; `online` is the worker's own predictor, which
+    learns while the series streams.
 
     \b
     One file:        dwcp backtest performance --csv latency.csv --objective 200

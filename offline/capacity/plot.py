@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.capacity.path import LIKELY
 from offline.capacity.plan import Case
 from schemas.capacity import CapacityPlan
 from schemas.error import ConfigError
@@ -38,9 +39,9 @@ def draw(cases: Sequence[Case], plan: CapacityPlan, path: Path) -> None:
     FigureCanvasAgg(figure)
     panels = figure.subplots(2 * len(cases), 1, height_ratios=[3.2, 1] * len(cases), squeeze=False)[:, 0]
     for k, case in enumerate(cases):
+        panels[2 * k + 1].sharex(panels[2 * k])
         _draw_values(panels[2 * k], case, plan)
         _draw_probability(panels[2 * k + 1], case)
-        panels[2 * k + 1].sharex(panels[2 * k])
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as exc:
@@ -53,11 +54,21 @@ def _draw_values(axes: Any, case: Case, plan: CapacityPlan) -> None:
     shown = min(len(history), _SHOWN_HORIZONS * case.outlook.steps)
     past = history.end_ms + history.step_ms * np.arange(-shown, 0)
     ahead = _ahead(case)
-    axes.plot(_dates(past), history.value[-shown:], color=_HISTORY, lw=0.8, label="history")
+    fine = history.per_block > 1
+    axes.plot(_dates(past), history.value[-shown:], color=_HISTORY, lw=0.7, alpha=0.45 if fine else 1, label="history")
     axes.fill_between(
         _dates(ahead), record.lower, record.upper, color=_FORECAST, alpha=0.18, lw=0, label="95 % interval"
     )
-    axes.plot(_dates(ahead), record.predicted, color=_FORECAST, lw=1.1, label="forecast")
+    axes.plot(_dates(ahead), record.predicted, color=_FORECAST, lw=0.8, alpha=0.6 if fine else 1, label="forecast")
+    if fine:
+        step = history.per_block
+        days = history.value[-(shown // step) * step :].reshape(-1, step)
+        known = np.isfinite(days).sum(axis=1)
+        level = np.divide(np.nansum(days, axis=1), known, out=np.full(len(days), np.nan), where=known > 0)
+        middle = history.step_ms * step // 2
+        axes.plot(_dates(past[-days.size :: step] + middle), level, color=_HISTORY, lw=1.8, label="mean of a day")
+        axes.plot(_dates(ahead[::step] + middle), case.outlook.predicted.mean(axis=1), color=_FORECAST, lw=1.8)
+    axes.axvline(_dates(np.array([history.end_ms]))[0], color="0.5", lw=0.8, ls=":")
     for level, color, name in (
         (record.threshold, _WARNING, "warning"),
         (record.critical_threshold, _CRITICAL, "critical"),
@@ -71,27 +82,32 @@ def _draw_values(axes: Any, case: Case, plan: CapacityPlan) -> None:
         title += f"; critical is reached on {when:%Y-%m-%d}"
     else:
         title += f"; critical within the horizon with {100 * need.exceeds_probability:.0f} %"
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", pad=22)
     axes.set_ylabel(unit)
     values = [*history.value[-shown:], *record.predicted, record.threshold]
     low, high = float(np.nanmin(values)), float(np.nanmax([*values, *record.upper]))
     reach = max(record.critical_threshold, high) if high > 0.6 * record.critical_threshold else high
     room = 0.06 * (reach - low or 1.0)
     axes.set_ylim(low - room, reach + room)
-    axes.legend(loc="upper left", ncols=5, fontsize=8, framealpha=0.9)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.99), borderaxespad=0.2, ncols=6, fontsize=8, frameon=False)
+    axes.tick_params(labelbottom=False)
     axes.grid(alpha=0.25)
     axes.margins(x=0.01)
 
 
 def _draw_probability(axes: Any, case: Case) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     record = case.forecast
     dates = _dates(_ahead(case))
     axes.plot(dates, 100 * np.array(record.threshold_probability), color=_WARNING, lw=1.2, label="warning")
     axes.plot(dates, 100 * np.array(record.critical_probability), color=_CRITICAL, lw=1.2, label="critical")
-    axes.axhline(50, color="0.6", lw=0.6)
+    axes.axhline(100 * LIKELY, color="0.6", lw=0.8, ls=":", label=f"counts as reached: {100 * LIKELY:g} %")
     axes.set_ylim(-3, 103)
     axes.set_ylabel("reached by\nthen, %")
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="upper left", ncols=3, fontsize=8, frameon=False)
+    locator = AutoDateLocator(maxticks=9)
+    axes.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
     axes.grid(alpha=0.25)
 
 

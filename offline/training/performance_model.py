@@ -18,7 +18,6 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from offline.training.performance_data import Rows
-from offline.training.performance_score import score_breach
 from online_models.performance.input import TARGET_FEATURES
 
 F32 = NDArray[np.float32]
@@ -212,31 +211,6 @@ METHODS: Final[dict[str, Fit]] = {
     "boosting": fit_boosting,
 }
 """By what an answer costs; the recurrent network comes last (`offline.training.performance_lstm`)."""
-
-
-def cheapest(loss: dict[str, float | None], tolerance: float = 0.01) -> str:
-    """The first of those within a share of the least loss; losses stand in order of cost.
-
-    >>> cheapest({"line": 1.009, "trees": 1.0})
-    'line'
-    """
-    known = {name: value for name, value in loss.items() if value is not None and np.isfinite(value)}
-    if not known:
-        return next(iter(loss))
-    best = min(known.values())
-    return next(name for name, value in known.items() if value <= best + tolerance * abs(best))
-
-
-def choose_breach(fitted: Sequence[Fitted], validation: Rows) -> str:
-    """The cheapest method whose PR-AUC on validation is within 1 % of the best."""
-    area = {one.name: score_breach(one.probability(validation), validation.breach).pr_auc for one in fitted}
-    return cheapest({name: None if value is None else -value for name, value in area.items()})
-
-
-def choose_latency(fitted: Sequence[Fitted], validation: Rows, steps: Steps) -> str:
-    """The cheapest method whose mean absolute error on validation is within 1 % of the best."""
-    actual = validation.future[:, np.array(steps) - 1]
-    return cheapest({one.name: float(np.abs(one.value(validation) - actual).mean()) for one in fitted})
 
 
 def _calibrated(

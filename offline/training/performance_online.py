@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from online_models.collector.buffer import buffer_fields
 from online_models.collector.feature import N_FEATURES, RANKED_MAX
 from online_models.performance.input import CONTEXT, MOMENT, STEPS, input_names, observe, write_input
+from online_models.performance.mixture import N_OPINIONS, new_mix
 from online_models.performance.model import (
     BREACH,
     SCORE,
@@ -86,7 +87,7 @@ def stream_nodes(
     times, window, x = np.zeros(STEPS, np.int64), np.zeros((m, RANKED_MAX)), np.zeros(len(names))
     moment, score, change = np.zeros(1, MOMENT), np.zeros(1, SCORE), np.zeros((horizon, 4))
     _stream(
-        nodes, model.state, model.intercept, score, node, time_ms, values, objective,
+        nodes, model.state, model.intercept, new_mix(), score, node, time_ms, values, objective,
         times, window, moment, x, change, probability, value,
     )  # fmt: skip
     return Streamed(time_ms, probability, value)
@@ -94,28 +95,29 @@ def stream_nodes(
 
 @njit(cache=True)
 def _stream(
-    nodes: Any, state: Any, intercept: Any, score: Any, slot: Any, time_ms: Any, values: Any, objective: float,
-    times: Any, window: Any, moment: Any, x: Any, change: Any, probability: Any, value: Any,
+    nodes: Any, state: Any, intercept: Any, mix: Any, score: Any, slot: Any, time_ms: Any, values: Any,
+    objective: float, times: Any, window: Any, moment: Any, x: Any, change: Any, probability: Any, value: Any,
 ) -> None:  # fmt: skip
     key = np.zeros(RANKED_MAX, np.float32)
     ordered, gaps, features = np.zeros(STEPS), np.zeros(STEPS, np.int64), np.zeros(N_FEATURES)
     breach = np.zeros((len(BREACH), x.shape[0]))
     open_breach(state, breach)
     regressor, gain = np.zeros(4), np.zeros(4)
-    single = np.zeros(1, np.float32)
+    single, opinion = np.zeros(1, np.float32), np.zeros(N_OPINIONS)
     for i in range(len(time_ms)):
         node = nodes[slot[i]]
         if node.seen == 0:
             start_node(node)
         observe(node, time_ms[i], values[i], objective)
-        settle(node, objective, state, intercept, breach, score[0], x, regressor, gain)
+        settle(node, objective, state, intercept, breach, mix[0], score[0], x, regressor, gain)
         write_input(node, objective, times, window, key, ordered, gaps, features, x, moment[0])
         value[i] = values[i, 0]
         if moment[0].ready:
             for j in range(x.shape[0]):
                 single[0] = x[j]
                 x[j] = single[0]
-            probability[i] = predict_breach(intercept, breach, score[0], x)
+            predict_breach(intercept, breach, mix[0], x, opinion)
+            probability[i] = opinion[0]
             predict_change(node, x, change, regressor)
-            remember(node, time_ms[i], moment[0], x, probability[i], change)
+            remember(node, time_ms[i], moment[0], x, opinion, change)
             value[i] = moment[0].current + moment[0].scale * change[-1, 0]

@@ -1,7 +1,8 @@
 """The online degradation predictor: one logistic regression for all nodes of a partition, a few lines for each node.
 
 Whether the objective breaks is learned over all nodes, for breaches are rare on any one; inputs are free
-of level and scale, and a node's own past breaches are one of them. How the target moves is learned
+of level and scale, and a node's own past breaches are one of them. The regression is one voice of three, see
+`online_models.performance.mixture`. How the target moves is learned
 per node and step: recursive least squares from where it stands, weighed against persistence and the mean of the last 10
 by what each got wrong lately. Predictions wait for their horizon, then are scored and learned from, in that order.
 """
@@ -18,18 +19,17 @@ from numpy.typing import NDArray
 
 from online_models import logistic
 from online_models.performance.input import LABEL_STRETCH, N_INPUTS, TARGET_FEATURES
+from online_models.performance.mixture import N_OPINIONS, learn_mix, write_opinions
 from online_models.recursive import learn_linear, packed_size, predict_linear, start_regression
 from schemas.performance import HORIZON_STEPS
 
 WARMING: Final = 500
-"""Labels that a partition has seen before its regression is asked; till then the share of breaches answers."""
+"""Labels that a partition has seen before it says how sure it is."""
 
 _CURRENT: Final = TARGET_FEATURES.index("current")
 _MEAN_3: Final = TARGET_FEATURES.index("mean_3")
 _MEAN_10: Final = TARGET_FEATURES.index("mean_10")
-_ABOVE_5: Final = TARGET_FEATURES.index("above_5")
 _RATIO: Final = TARGET_FEATURES.index("log_ratio_current")
-_BREACH_RATE: Final = TARGET_FEATURES.index("breach_rate")
 _N_REGRESSORS: Final = 4
 _PACKED: Final = packed_size(_N_REGRESSORS)
 _EXPERTS: Final = 3  # the line, persistence, the mean of the last 10
@@ -51,7 +51,7 @@ def pending_fields(inputs: int = N_INPUTS, steps: int = HORIZON_STEPS) -> tuple[
     """Fields of a node's row: predictions whose horizon is open, and what was learned of the node."""
     return (
         ("waiting_x", "f4", (steps, inputs)),
-        ("waiting_probability", "f8", (steps,)),
+        ("waiting_opinion", "f8", (steps, N_OPINIONS)),
         ("waiting_time", "i8", (steps,)),
         ("waiting_spacing", "i8", (steps,)),
         ("waiting_current", "f8", (steps,)),
@@ -144,11 +144,9 @@ def _breach_logit(intercept: NDArray[Any], work: NDArray[Any], x: NDArray[Any]) 
 
 
 @njit(cache=True)
-def predict_breach(intercept: NDArray[Any], work: NDArray[Any], score: Any, x: NDArray[Any]) -> float:
-    """Probability that the objective breaks within the horizon."""
-    if score.count < WARMING:
-        return float(max(x[_BREACH_RATE], x[_ABOVE_5]))
-    return float(logistic.sigmoid(_breach_logit(intercept, work, x)))
+def predict_breach(intercept: NDArray[Any], work: NDArray[Any], mix: Any, x: NDArray[Any], out: NDArray[Any]) -> None:
+    """Probabilities that the objective breaks within the horizon, `[opinion]`, the published one first."""
+    write_opinions(mix, x, logistic.sigmoid(_breach_logit(intercept, work, x)), out)
 
 
 @njit(cache=True)
@@ -178,13 +176,16 @@ def predict_change(node: Any, x: NDArray[Any], out: NDArray[Any], regressor: NDA
 
 
 @njit(cache=True)
-def remember(node: Any, time_ms: int, moment: Any, x: NDArray[Any], probability: float, change: NDArray[Any]) -> None:
+def remember(
+    node: Any, time_ms: int, moment: Any, x: NDArray[Any], opinion: NDArray[Any], change: NDArray[Any]
+) -> None:
     """Keep a prediction until its horizon has passed."""
     steps = node.line.shape[0]
     at = node.seen % steps
     node.waiting_time[at] = time_ms
     node.waiting_spacing[at] = moment.spacing_ms
-    node.waiting_probability[at] = probability
+    for k in range(N_OPINIONS):
+        node.waiting_opinion[at, k] = opinion[k]
     node.waiting_current[at] = moment.current
     node.waiting_scale[at] = moment.scale
     for j in range(x.shape[0]):
@@ -201,6 +202,7 @@ def settle(
     state: NDArray[Any],
     intercept: NDArray[Any],
     work: NDArray[Any],
+    mix: Any,
     score: Any,
     x: NDArray[Any],
     regressor: NDArray[Any],
@@ -214,6 +216,8 @@ def settle(
         Its newest sample was pushed and nothing is remembered of it yet.
     work
         Of the regression, with the rows of `BREACH`.
+    mix
+        Record of `MIX`.
     x, regressor, gain
         Work space `[input]`, `[4]`, `[4]`.
     """
@@ -230,7 +234,8 @@ def settle(
             breach = 1
     for j in range(x.shape[0]):
         x[j] = node.waiting_x[at, j]
-    _score_breach(score, node.waiting_probability[at], breach)
+    _score_breach(score, node.waiting_opinion[at, 0], breach)
+    learn_mix(mix, x, node.waiting_opinion[at], breach)
     importance = max(_LEAST_IMPORTANCE, 1.0 / math.sqrt(1.0 + score.count / _SETTLING))
     learn_breach(state, intercept, work, x, breach, importance)
     _write_regressors(x, regressor)

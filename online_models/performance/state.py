@@ -21,6 +21,7 @@ from online_models.collector.buffer import PERIOD_MS, WINDOW, Collected, buffer_
 from online_models.collector.feature import N_FEATURES, RANKED_MAX
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.performance.input import CONTEXT, INPUT_NAMES, MOMENT, N_INPUTS, STEPS, observe, write_input
+from online_models.performance.mixture import N_OPINIONS, new_mix
 from online_models.performance.model import (
     BREACH,
     N_DRIVERS,
@@ -49,7 +50,7 @@ from schemas.system import METRICS
 from schemas.topic import PERFORMANCE_FEATURES, PERFORMANCE_PREDICTION, Topic
 
 MODEL_NAME: Final = "performance"
-MODEL_VERSION: Final = "online-1"
+MODEL_VERSION: Final = "online-2"
 
 OBJECTIVE_MS: Final = 200.0
 """The documented warning threshold of latency."""
@@ -107,6 +108,7 @@ class PerformanceState(PartitionState):
         self._period_ms, self._publish_ms = period_ms, publish_ms
         self._objective_ms, self._lateness_ms = objective_ms, lateness_ms
         self._breach = new_breach(INPUT_NAMES)
+        self._mix = new_mix()
         self._score = np.zeros(1, SCORE)
         self._kinds = np.zeros(4, np.int64)
         self._told = np.zeros(2, np.int64)
@@ -119,6 +121,7 @@ class PerformanceState(PartitionState):
         shared = {
             "breach": self._breach.state,
             "breach_intercept": self._breach.intercept,
+            "mix": self._mix,
             "score": self._score,
             "kinds": self._kinds,
             "told": self._told,
@@ -166,12 +169,12 @@ class PerformanceState(PartitionState):
         at = 0
         while at < len(slot):
             at, made = _step(
-                self._table.rows, self._breach.state, self._breach.intercept, self._score, at, slot, timestamp, x,
-                self._lateness_ms, self._period_ms, self._publish_ms, self._objective_ms,
+                self._table.rows, self._breach.state, self._breach.intercept, self._mix, self._score,
+                at, slot, timestamp, x, self._lateness_ms, self._period_ms, self._publish_ms, self._objective_ms,
                 kind, clock, answer, inputs,
                 room.time, room.value, room.work, room.features, room.even, room.ordered, room.about,
                 work.time, work.value, work.key, work.ordered, work.gaps, work.features, work.moment,
-                work.x, work.change, work.regressor, work.gain, work.breach,
+                work.x, work.change, work.opinion, work.regressor, work.gain, work.breach,
             )  # fmt: skip
             about, found = room.finish(made)
             abouts.append(about)
@@ -227,23 +230,23 @@ class _Work:
         self.features = np.zeros(N_FEATURES)
         self.moment = np.zeros(1, MOMENT)
         self.x = np.zeros(N_INPUTS)
-        self.change = np.zeros((HORIZON_STEPS, 4))
+        self.change, self.opinion = np.zeros((HORIZON_STEPS, 4)), np.zeros(N_OPINIONS)
         self.regressor, self.gain = np.zeros(4), np.zeros(4)
         self.breach = np.zeros((len(BREACH), N_INPUTS))
 
 
 @njit(cache=True)
 def _step(
-    nodes: Any, state: Any, intercept: Any, scores: Any, at: int, slot: Any, timestamp: Any, x: Any,
+    nodes: Any, state: Any, intercept: Any, mixes: Any, scores: Any, at: int, slot: Any, timestamp: Any, x: Any,
     lateness_ms: int, period_ms: int, publish_ms: int, objective: float,
     kind: Any, clock: Any, answer: Any, inputs: Any,
     c_time: Any, c_value: Any, c_work: Any, c_features: Any, c_even: Any, c_ordered: Any, c_about: Any,
     time: Any, value: Any, key: Any, ordered: Any, gaps: Any, features: Any, moment: Any,
-    input_: Any, change: Any, regressor: Any, gain: Any, breach: Any,
+    input_: Any, change: Any, opinion: Any, regressor: Any, gain: Any, breach: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """Step over rows from `at` on until they end or the room for features is full: where, and how many."""
     made = 0
-    score = scores[0]
+    score, mix = scores[0], mixes[0]
     open_breach(state, breach)
     end = len(slot)
     for i in range(at, len(slot)):
@@ -259,15 +262,16 @@ def _step(
             start_node(node)
             node.published = timestamp[i] - publish_ms
         observe(node, timestamp[i], x[i], objective)
-        settle(node, objective, state, intercept, breach, score, input_, regressor, gain)
+        settle(node, objective, state, intercept, breach, mix, score, input_, regressor, gain)
         write_input(node, objective, time, value, key, ordered, gaps, features, input_, moment[0])
         if moment[0].ready:
             for j in range(input_.shape[0]):
                 inputs[i, j] = input_[j]
                 input_[j] = inputs[i, j]  # what is remembered, in single precision, is what is predicted from
-            probability = predict_breach(intercept, breach, score, input_)
+            predict_breach(intercept, breach, mix, input_, opinion)
+            probability = opinion[0]
             predict_change(node, input_, change, regressor)
-            remember(node, timestamp[i], moment[0], input_, probability, change)
+            remember(node, timestamp[i], moment[0], input_, opinion, change)
             alarming = probability >= LIKELY and node.published_probability < LIKELY
             if alarming or timestamp[i] - node.published >= publish_ms:
                 _answer(score, breach, moment[0], input_, probability, change, answer[i])

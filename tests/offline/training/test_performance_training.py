@@ -15,7 +15,7 @@ from offline.training.gate import require
 from offline.training.performance_command import performance
 from offline.training.performance_data import Rows, join_rows, make_labels, make_rows
 from offline.training.performance_graph import performance_graph
-from offline.training.performance_model import METHODS, Fitted, Platt, cheapest
+from offline.training.performance_model import METHODS, Fitted, Platt
 from offline.training.performance_node import read_nodes
 from offline.training.performance_score import calibration_error, score_breach, score_latency
 from offline.training.performance_train import STEPS, judge
@@ -153,15 +153,6 @@ def test_calibration_finds_the_odds() -> None:
     assert calibration_error(platt.probability(score), breach) < 0.03
 
 
-@pytest.mark.parametrize(
-    ("loss", "name"),
-    [({"a": 1.0, "b": 0.995}, "a"), ({"a": 1.1, "b": 1.0}, "b"), ({"a": None, "b": 3.0}, "b"), ({"a": None}, "a"),
-     ({"a": -0.5, "b": -0.504}, "a"), ({"a": -0.5, "b": -0.6}, "b")],
-)  # fmt: skip
-def test_the_cheapest_within_a_percent_wins(loss: dict[str, float | None], name: str) -> None:
-    assert cheapest(loss) == name
-
-
 def test_scores_of_one_class_have_no_area() -> None:
     score = score_breach(np.full(20, 0.1), np.zeros(20, bool))
     assert (score.pr_auc, score.roc_auc) == (None, None)
@@ -182,7 +173,7 @@ def test_a_missed_gate_is_named() -> None:
     latency = score_latency(np.ones(5), np.full(5, 2.0))
     errors = dict.fromkeys(("persistence", "moving_average", "linear"), latency)
     with pytest.raises(GateFailed, match="PR-AUC"):
-        require(judge({"persistence": good, "linear": bad}, errors, "linear", "linear", 1.0))
+        require(judge({"persistence": good, "linear": bad}, errors, "linear", "linear", 0.9, 1.0))
 
 
 @pytest.fixture(scope="module")

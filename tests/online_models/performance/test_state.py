@@ -217,7 +217,7 @@ def test_what_cannot_work_is_said_at_once(options: dict[str, Any]) -> None:
 
 
 def test_bytes_per_node() -> None:
-    assert PerformanceState().bytes_per_node == 12_016
+    assert PerformanceState().bytes_per_node == 12_136
 
 
 def test_warm_runs() -> None:
