@@ -58,7 +58,7 @@ def widen(residual: NDArray[np.float64], origins: NDArray[np.int64], blocks: int
     """
     horizon = residual.shape[1]
     few = 1.0 + WIDER * horizon / (blocks - int(origins[0]))
-    return few * min(max(surprise(residual, origins), 1.0), SURPRISE_MAX)
+    return float(few * min(max(surprise(residual, origins), 1.0), SURPRISE_MAX))
 
 
 def surprise(residual: NDArray[np.float64], origins: NDArray[np.int64]) -> float:
