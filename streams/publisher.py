@@ -80,9 +80,10 @@ class Publisher(Producer):
                     row = librdkafka.produce(topic, messages, row, end, partition)
                 except InfraError as exc:
                     die(InfraError(f"cannot publish to {topic}: {exc}"))
-            await asyncio.sleep(0 if row == end else _FULL_WAIT_S)
             librdkafka.poll()
             self._check()
+            if row < len(messages):
+                await asyncio.sleep(0 if row == end else _FULL_WAIT_S)
 
     async def flush(self) -> None:
         """Wait until everything handed over is on the broker; nothing more is taken meanwhile."""

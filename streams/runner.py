@@ -128,6 +128,7 @@ class Runner:
                 began = perf_counter()
                 for group in groups:
                     await self.process(group)
+                    await asyncio.sleep(0)  # others' turn
                 is_small = sum(map(len, given)) < _LARGE * len(groups)
                 rest_s = min(perf_counter() - began, _REST_S) if is_small else 0.0
 
