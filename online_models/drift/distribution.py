@@ -147,7 +147,13 @@ class Distribution:
         """Keep rows whose number hashes low enough; when there is no room for them, half as low."""
         _, seen, kept, halvings, _ = self.progress.tolist()
         number = np.arange(seen, seen + len(x), dtype=np.int64)
-        new = _low(number, halvings)
+        new = np.flatnonzero(_low(number, halvings))
+        end = kept + len(new)
+        if end <= SAMPLE:
+            self.sampled[kept:end] = number[new]
+            self.sample[kept:end] = x[new]
+            self.progress[2] = end
+            return
         numbers = np.concatenate((self.sampled[:kept], number[new]))
         rows = np.concatenate((self.sample[:kept], x[new].astype(np.float32)))
         while len(numbers) > SAMPLE:
