@@ -329,11 +329,24 @@ _PERFORMANCE: Final = {
     "DegradationPrediction.model_name": Meaning("The model that predicts"),
     "DegradationPrediction.model_version": Meaning("Version of the model that predicts"),
     "optimal_allocation": Meaning(
-        "Best allocation by resource; null unless it was asked for", "% of what the node has now"
+        "Cheapest allocation that keeps the objective, of each resource that latency follows; null unless it was asked "
+        "for, or where the measurements do not support one",
+        "% of what the node has now",
     ),
-    "expected_performance": Meaning("Metrics under that allocation, by name; null without one", "as each metric"),
+    "expected_performance": Meaning(
+        "Under that allocation when busy: latency_mean with 90 % bounds _lower and _upper, _now without it, _objective "
+        "that was asked for, <resource>_pct used, load_pct of what was measured; null without one",
+        "ms, %",
+    ),
     "DegradationPrediction.cost_estimate": Meaning(
-        "Cost of that allocation; null without one", "as the unit costs are configured"
+        "Cost of those resources as allocated; null without an allocation, or where a size is not configured",
+        "as the unit costs are configured",
+    ),
+    "allocation_confidence": Meaning(
+        "Share of resamples of the measurements in which that allocation keeps the objective; null without one"
+    ),
+    "allocation_reason": Meaning(
+        "Why there is no allocation, or why it misses the objective; empty where it keeps it, null unless asked for"
     ),
 }
 

@@ -51,7 +51,8 @@ class DegradationPrediction(Struct, frozen=True, gc=False):
     """How likely a node's latency breaks its objective within the horizon, and why.
 
     Lists have one value per step: the first is `step_ms` after `timestamp`, the last
-    at `target_time`. The allocation and what follows from it are there on request only.
+    at `target_time`. The allocation and what follows from it are there on request only, in a record of
+    their own: `dwcp capacity allocate --publish` repeats the newest prediction with them.
     """
 
     id: Identifier
@@ -71,3 +72,5 @@ class DegradationPrediction(Struct, frozen=True, gc=False):
     optimal_allocation: dict[str, float] | None = None
     expected_performance: dict[str, float] | None = None
     cost_estimate: Amount | None = None
+    allocation_confidence: Ratio | None = None
+    allocation_reason: str | None = None

@@ -13,17 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from offline.backtest.bandwidth_command import Duration
+from offline.capacity.allocation_command import allocate
 from offline.capacity.blend import Outlook, look_ahead, sound_horizon
 from offline.capacity.event import Event, lift, read_events, without_events
 from offline.capacity.history import DAY_MS, History, make_history
 from offline.capacity.plan import Case, divergence_alerts, make_case, make_plan, urgency_alerts
 from offline.capacity.resource import Resource, read_settings, usable
-from offline.capacity.rollup import Figure, decode, read_topic, series_of
-from offline.series import Series, read_series
+from offline.capacity.rollup import Figure
+from offline.capacity.source import Source, chosen
 from schemas.capacity import CapacityAlert, CapacityForecast, CapacityPlan
 from schemas.error import ConfigError
-from schemas.topic import SYSTEM_ROLLUP
-from streams.recording.file import read_recording
 
 
 class Document(Struct, frozen=True):
@@ -38,6 +37,9 @@ class Document(Struct, frozen=True):
 @click.group()
 def capacity() -> None:
     """Forecast resources, and plan for what they will need."""
+
+
+capacity.add_command(allocate)
 
 
 @capacity.command()
@@ -117,15 +119,11 @@ def forecast(
     changes = {name: value for name, value in said.items() if value is not None}
     before = _read_previous(previous)
     found_events = read_events(events) if events else []
-    if (path is not None) + from_topics + (recording is not None) != 1:
-        raise ConfigError("--csv", str(path or ""), "given, or --from-topics, or --recording: one of them")
-    if path is not None:
-        series = read_series(path, time, [value.rpartition("=")[0] or value for value in values])
-    else:
-        series = _rolled_up(recording, nodes, figure)
-    scope = scope or (path.stem if path else nodes[0] if len(nodes) == 1 else "all" if not nodes else "group")
+    source = Source(path, from_topics, recording, nodes)
+    series = source.read(time, [value.rpartition("=")[0] or value for value in values], figure)
+    scope = scope or source.scope
     cases = []
-    for column, name in _chosen(series, values, resource, known).items():
+    for column, name in chosen(series, values, resource, known).items():
         click.echo(f"forecasting {name} from {column}: {len(series)} rows", err=True)
         meant = usable(name, msgspec.structs.replace(known.get(name, Resource()), **changes))
         factor = 100.0 / meant.full if meant.unit == "percent" and meant.full else 1.0
@@ -146,12 +144,6 @@ def forecast(
     click.echo("\n".join(_lines(plan, cases, alerts, horizon)))
 
 
-def _rolled_up(recording: Path | None, nodes: Sequence[str], figure: Figure) -> Series:
-    if recording is None:
-        return series_of(read_topic(), nodes, figure)
-    return series_of(decode(read_recording(recording), SYSTEM_ROLLUP.name), nodes, figure)
-
-
 def outlook_of(history: History, horizon_ms: int, events: Sequence[Event]) -> Outlook:
     """The forecast of a series with known events.
 
@@ -165,28 +157,6 @@ def outlook_of(history: History, horizon_ms: int, events: Sequence[Event]) -> Ou
         return look_ahead(history, horizon)
     quiet = without_events(history, events)
     return look_ahead(quiet, horizon, lift(history, quiet, events, horizon * history.per_block))
-
-
-def _chosen(series: Series, values: Sequence[str], resource: str | None, known: dict[str, Resource]) -> dict[str, str]:
-    """Resource by column."""
-    by_column = {column: name for name, one in known.items() for column in (name, *one.columns)}
-    if not values and resource is None:
-        found: dict[str, str] = {}
-        for column in series.columns:
-            if (name := by_column.get(column)) and name not in found.values() and known[name].critical is not None:
-                found[column] = name
-        if not found:
-            there = ", ".join(series.columns)
-            raise ConfigError(
-                "--resource", "", f"say which resource the column is, or --value COLUMN=RESOURCE ({there})"
-            )
-        return found
-    columns = list(values) or list(series.columns)
-    named = [value.rpartition("=") if "=" in value else (value, "", "") for value in columns]
-    if resource is not None and len(named) != 1:
-        said = ", ".join(series.columns)
-        raise ConfigError("--resource", resource, f"one column goes with it: say --value with one of {said}")
-    return {column: name or resource or by_column.get(column, column) for column, _, name in named}
 
 
 def _read_previous(path: Path | None) -> Document | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
+from offline.publish import headers_of, send
 from offline.sidecar.keeper import Said
 from offline.sidecar.refresh import Refreshed
-from schemas import header
 from schemas.codec import codec_of
 from schemas.topic import (
     CAPACITY_ALERT,
@@ -21,9 +21,10 @@ from schemas.topic import (
 )
 from streams.decision import log_decisions
 from streams.message import Messages
-from streams.model.announcer import Headers, Message, write_registry
+from streams.model.announcer import Message, write_registry
 from streams.settings import Settings
-from streams.sink import KafkaSink
+
+SOURCE: Final = "sidecar"
 
 
 def publish_decisions(settings: Settings, said: Said, seen: Mapping[str, int]) -> None:
@@ -50,7 +51,13 @@ def publish_decisions(settings: Settings, said: Said, seen: Mapping[str, int]) -
     records: list[tuple[Topic, Any, str]] = [(EXPERIMENT_RESULT, one, one.experiment_id) for one in said.results]
     records += [(EXPERIMENT_STATE, one, one.experiment_id) for one in said.states]
     beside = [
-        Message(settings.name_of(topic), key.encode(), msgspec.json.encode(one), one.timestamp, _headers(topic, one))
+        Message(
+            settings.name_of(topic),
+            key.encode(),
+            msgspec.json.encode(one),
+            one.timestamp,
+            headers_of(topic, one, SOURCE),
+        )
         for topic, one, key in records
     ]
     write_registry(settings, said.announcements, seen, beside)
@@ -70,30 +77,4 @@ def publish_capacity(settings: Settings, found: Refreshed) -> None:
     records: list[tuple[Topic, Any, str]] = [(CAPACITY_FORECAST, one, one.scope) for one in found.forecasts]
     records += [(CAPACITY_PLAN, one, one.scope) for one in found.plans]
     records += [(CAPACITY_ALERT, one, one.scope) for one in found.alerts]
-    _send(settings, records)
-
-
-def _send(settings: Settings, records: Sequence[tuple[Topic, Any, str]]) -> None:
-    if not records:
-        return
-    sink = KafkaSink(settings.bootstrap)
-    sent = []
-    for topic, record, key in records:
-        assert topic.record is not None
-        headers = _headers(topic, record)
-        body = msgspec.json.encode(record)
-        sink.send(settings.name_of(topic), [key.encode()], [body], [record.timestamp], [headers])
-        sent.append((topic, codec_of(topic.record), Messages.of([key.encode()], [body], [headers])))
-    sink.close()
-    for one in sent:
-        log_decisions(*one)
-
-
-def _headers(topic: Topic, record: Any) -> Headers:
-    return [
-        (header.CONTENT_TYPE, header.JSON),
-        (header.CE_SPECVERSION, b"1.0"),
-        (header.CE_ID, record.id.encode()),
-        (header.CE_SOURCE, b"/dwcp-streams/sidecar"),
-        (header.CE_TYPE, topic.name.encode()),
-    ]
+    send(settings, records, SOURCE)
