@@ -64,6 +64,9 @@ QUANTILES: Final = np.array(
 )
 """Round trips over their 1 % quantile, at 0, 5 .. 100 %, when no measured ones are at hand; see `shape_of`."""
 
+TAIL: Final = 19
+"""Index of the 95 % quantile."""
+
 MESSAGE_MS: Final = 0.02
 """Processor time of one message; with `REQUEST_MS` for each request in a proposal."""
 REQUEST_MS: Final = 0.01
@@ -105,23 +108,18 @@ def shape_of(path: Path | None) -> tuple[F64, str]:
 def build(say: Callable[[str], None], rtt: Path | None = None, contexts: int = CONTEXTS, seed: int = SEED) -> Grid:
     """The grid: links from a data centre to the other side of the world, quiet and busy, members up and down."""
     shape, source = shape_of(rtt)
-    rng = np.random.default_rng(seed)
-    base = np.exp(rng.uniform(np.log(0.3), np.log(150.0), contexts))
-    spread = rng.uniform(0.15, 1.0, contexts)
-    loss = np.exp(rng.uniform(np.log(1e-5), np.log(0.01), contexts))
-    rate = np.exp(rng.uniform(np.log(50), np.log(1000), contexts))
-    down = np.exp(rng.uniform(np.log(1e-4), np.log(0.01), contexts))
+    places = [draw_place(shape, seed, c) for c in range(contexts)]
     log = np.empty((contexts, len(TIMEOUTS_MS), len(BATCHES), len(MEMBERS), 4))
-    for c in range(contexts):
+    for c, place in enumerate(places):
         say(f"acp: context {c + 1} of {contexts}")
-        delays = 0.5 * base[c] * (1.0 + spread[c] * (shape - 1.0))
-        place = Place(seed * 1000 + c, delays, loss[c], rate[c], down[c])
         for i, timeout in enumerate(TIMEOUTS_MS):
             for j, batch in enumerate(BATCHES.astype(int)):
                 for k, members in enumerate(MEMBERS.astype(int)):
                     log[c, i, j, k] = _measure(place, float(timeout), int(batch), int(members))
-    features = np.stack([np.log(base), np.log(rate), np.log(down)], axis=1)
-    known = ("log_rtt_ms", "log_requests_per_s", "log_share_down")
+    features = np.log([
+        [2.0 * one.delays[0], one.delays[TAIL] / one.delays[0], one.loss, one.rate, one.down] for one in places
+    ])  # fmt: skip
+    known = ("log_rtt_ms", "log_rtt_95_over_least", "log_loss", "log_requests_per_s", "log_share_down")
     return Grid("acp", (TIMEOUTS_MS, BATCHES, MEMBERS), features, known, log, f"seed {seed}; round trips: {source}")
 
 
@@ -133,6 +131,17 @@ class Place(NamedTuple):
     loss: float
     rate: float
     down: float
+
+
+def draw_place(shape: F64, seed: int, number: int) -> Place:
+    """A seed's context of that number, which does not depend on how many there are."""
+    rng = np.random.default_rng([seed, number])
+
+    def spread(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    delays = 0.5 * spread(0.3, 150.0) * (1.0 + rng.uniform(0.15, 1.0) * (shape - 1.0))
+    return Place(seed * 1000 + number, delays, spread(1e-5, 0.01), spread(50, 1000), spread(1e-4, 0.01))
 
 
 def _measure(place: Place, timeout_ms: float, batch: int, members: int) -> F64:
@@ -240,9 +249,13 @@ def _agree(
     for _phase in range(2):
         for m in range(up):
             for other in range(up):
-                work[other] = prepared[other] + (0.0 if other == m else _delay(delays, loss, resend))
-            ordered = np.sort(work[:up])
-            committed[m] = ordered[quorum - 1] + STORE_MS
+                arrived = prepared[other] + (0.0 if other == m else _delay(delays, loss, resend))
+                place = other
+                while place > 0 and work[place - 1] > arrived:
+                    work[place] = work[place - 1]
+                    place -= 1
+                work[place] = arrived
+            committed[m] = work[quorum - 1] + STORE_MS
         for m in range(up):
             prepared[m] = committed[m]
     return float(prepared[0])

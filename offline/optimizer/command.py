@@ -35,7 +35,10 @@ def optimize() -> None:
 @click.option("--rtt", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="CSV file of measured round trips, ms: distribution for ACP, course for PBA.")  # fmt: skip
 @click.option("--seed", default=0, show_default="those of the package", help="Of contexts; another one makes others.")
-def grid(out: Path, only: Sequence[str], rtt: Path | None, seed: int) -> None:
+@click.option(
+    "--contexts", type=click.IntRange(3), show_default="60, 36 of pba", help="How many; the package has 500 of acp."
+)
+def grid(out: Path, only: Sequence[str], rtt: Path | None, seed: int, contexts: int | None) -> None:
     """Measure every setting in every context; some twenty minutes.
 
     \b
@@ -51,15 +54,15 @@ def grid(out: Path, only: Sequence[str], rtt: Path | None, seed: int) -> None:
         if name == "hde":
             from offline.optimizer import hde
 
-            made = hde.build(_say, seed=seed or hde.SEED)
+            made = hde.build(_say, contexts=contexts or hde.CONTEXTS, seed=seed or hde.SEED)
         elif name == "pba":
             from offline.optimizer import pba
 
-            made = pba.build(_say, rtt, seed=seed or pba.SEED)
+            made = pba.build(_say, rtt, contexts or pba.CONTEXTS, seed or pba.SEED)
         else:
             from offline.optimizer import acp
 
-            made = acp.build(_say, rtt, seed=seed or acp.SEED)
+            made = acp.build(_say, rtt, contexts or acp.CONTEXTS, seed or acp.SEED)
         content = made.to_bytes()
         (out / f"{name}.npz").write_bytes(content)
         click.echo(f"{out / name}.npz: {made.log[..., 0].size} measurements, {len(content)} bytes, "
@@ -97,6 +100,9 @@ def bench(
 ) -> None:  # fmt: skip
     """Compare all policies in all environments at equal budget, in contexts that none has learned from.
 
+    Without --grids they learn from two thirds of the package's contexts and are judged on the others; with
+    it they learn from all of the package's, as workers do, and are judged on all of the directory's.
+
     Each run begins at the default setting; an evaluation shows performance with 2 % noise. After the
     budget the context changes, and the run goes on from what it found. `evaluations` are those until the
     recommended setting had 97 % of the best measured one's true performance within the soft limits; a
@@ -106,7 +112,9 @@ def bench(
     dwcp optimize bench --plot bench.png
     dwcp optimize bench --json | jq .median_evaluations
     """
-    grids = load_grids(grids_at, places or NAMES)
+    grids = load_grids(None, places or NAMES)
+    if grids_at:
+        grids = {name: fresh.after(grids[name]) for name, fresh in load_grids(grids_at, places or NAMES).items()}
     began = time.perf_counter()
     made = _policies(chosen or [*POLICIES, "dqn"], dqn_at)
     cells, difficulties = run_bench(grids, made, seeds, budget, _say)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,8 @@ class Grid:
         Logarithms of `METRICS`, `[context, i, j, k, metric]`.
     source
         What was measured, on what.
+    learned
+        How many contexts, the first ones, policies may learn from; by default `TRAINING_SHARE` of them.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Grid:
     features: tuple[str, ...]
     log: F64
     source: str
+    learned: int | None = None
 
     @property
     def contexts(self) -> int:
@@ -65,12 +68,26 @@ class Grid:
     @property
     def training(self) -> range:
         """Contexts that policies may learn from."""
-        return range(round(self.contexts * TRAINING_SHARE))
+        return range(round(self.contexts * TRAINING_SHARE) if self.learned is None else self.learned)
 
     @property
     def test(self) -> range:
         """Contexts that they are judged on."""
-        return range(round(self.contexts * TRAINING_SHARE), self.contexts)
+        return range(len(self.training), self.contexts)
+
+    def after(self, known: Grid) -> Grid:
+        """The same contexts to be judged on, all of them, by policies that learned from all of another grid's.
+
+        Raises
+        ------
+        ConfigError
+            When the other one's settings or features are not the same.
+        """
+        same = all(np.array_equal(a, b) for a, b in zip(self.axes, known.axes, strict=True))
+        if not same or self.features != known.features:
+            raise ConfigError("--grids", self.name, "grids that this version's `dwcp optimize grid` wrote")
+        context, log = np.concatenate([known.context, self.context]), np.concatenate([known.log, self.log])
+        return replace(self, context=context, log=log, learned=known.contexts)
 
     @property
     def settings(self) -> F64:

@@ -155,8 +155,8 @@ class Bandit(Trying):
             if (own & bad).any():
                 draws[k] = -np.inf
                 continue
-            precision = 1.0 / variance[k] + own.sum() / NOISE**2
-            middle = (mean[k] / variance[k] + gains[own].sum() / NOISE**2) / precision
+            precision = 1.0 / variance[k] + own.sum() / NOISE[PERFORMANCE] ** 2
+            middle = (mean[k] / variance[k] + gains[own].sum() / NOISE[PERFORMANCE] ** 2) / precision
             draws[k] = self.rng.normal(middle, precision**-0.5)
         return np.asarray(settings[int(np.argmax(draws))]) if np.isfinite(draws).any() else self.start
 

@@ -183,6 +183,8 @@ class OptimizerState(PartitionState):
         if trigger < 0:
             return []
         tuner["pending"] = 0
+        if OPTIMIZER_TRIGGERS[trigger] != "operator":
+            tuner["trials"] = 0  # things have changed: what was tried before tells nothing
         return self._recommend(scope, now, trigger, batch.origin[row].decode())
 
     def _recommend(self, scope: str, now: int, trigger: int, origin: str) -> list[tuple[Topic, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_a_grid_of_the_package_is_whole(grids: dict[str, Grid], name: str) -> No
 
 def test_the_packages_grids_are_small() -> None:
     files = list((Path(__file__).parents[3] / "online_models" / "optimizer" / "measured").glob("*.npz"))
-    assert sum(file.stat().st_size for file in files if file.stem in NAMES) <= 300_000
+    assert sum(file.stat().st_size for file in files if file.stem in NAMES) <= 700_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,6 +117,25 @@ def test_a_grid_survives_its_file(grids: dict[str, Grid], tmp_path: Path) -> Non
     again = load_grids(tmp_path, ["pba"])["pba"]
     np.testing.assert_allclose(again.log, grid.log, atol=1e-3)
     assert (again.name, again.features, again.source) == (grid.name, grid.features, grid.source)
+
+
+def test_fresh_contexts_are_judged_by_what_was_learned_from_all_known_ones(grids: dict[str, Grid]) -> None:
+    known = grids["pba"]
+    fresh = replace(known, context=known.context[:5] + 1.0, log=known.log[:5])
+    joined = fresh.after(known)
+    assert (len(joined.training), len(joined.test)) == (known.contexts, 5)
+    np.testing.assert_array_equal(joined.surfaces()[list(joined.test)], fresh.surfaces())
+    with pytest.raises(ConfigError, match="dwcp optimize grid"):
+        replace(fresh, features=("other",)).after(known)
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_a_context_of_consensus_does_not_depend_on_how_many_there_are(number: int) -> None:
+    one, again = (acp.draw_place(acp.QUANTILES, 6, number) for _ in range(2))
+    assert (one.delays == again.delays).all()
+    assert one[2:] == again[2:]
+    assert 0.15 <= one.delays[0] <= 75.0
+    assert acp.draw_place(acp.QUANTILES, 6, number + 1).rate != one.rate
 
 
 def test_a_damaged_or_missing_grid_is_said_to_be(tmp_path: Path) -> None:
@@ -144,13 +164,15 @@ def test_the_optimum_keeps_the_limits_and_is_the_best_that_does(grids: dict[str,
 def test_measuring_pba_by_command_writes_a_grid_that_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pba.build, "__defaults__", (None, 2, 8))
+
     monkeypatch.setattr(pba, "UPDATES_S", np.array([10.0, 60.0]))
     result = CliRunner().invoke(
-        optimize, ["grid", "--only", "pba", "--seed", "9", "--out", str(tmp_path)], catch_exceptions=False
+        optimize,
+        ["grid", "--only", "pba", "--seed", "9", "--contexts", "3", "--out", str(tmp_path)],
+        catch_exceptions=False,
     )
     assert result.exit_code == 0
     assert "pba.npz" in result.stdout
     grid = load_grids(tmp_path, ["pba"])["pba"]
-    assert grid.contexts == 2
+    assert grid.contexts == 3
     assert "seed 9" in grid.source

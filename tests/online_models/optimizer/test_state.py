@@ -223,6 +223,19 @@ def test_traffic_that_changes_is_a_trigger() -> None:
     assert state._tuner["recommended"][0] > before
 
 
+@pytest.mark.parametrize(("trigger", "remembered"), [("operator", 2), ("configuration", 1)])
+def test_what_was_tried_before_something_changed_is_forgotten(trigger: str, remembered: int) -> None:
+    state = asked()
+    for record in live(state, range(160), 1.5):
+        if isinstance(record, OptimizerRollout) and record.status == "completed":
+            break
+    group, now = int(state._tuner["group"][0]), int(state._tuner["minute"][0] - START_MS // 60_000)
+    in_force = dict(zip((p.name for p in PARAMETERS), state._tuner["values"][0].tolist(), strict=True))
+    state.control(request(trigger, **in_force))
+    list(live(state, range(now + 1, now + 15), 1.0))
+    assert state._tuner["trials"][0][group] == remembered + (trigger == "operator")
+
+
 def test_the_inputs_are_thirty_five_and_zero_where_nothing_changed() -> None:
     state = asked()
     state.step(metrics_of([record for minute in range(40) for record in minute_of(minute, {})]))
