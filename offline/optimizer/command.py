@@ -103,6 +103,9 @@ def bench(
     Without --grids they learn from two thirds of the package's contexts and are judged on the others; with
     it they learn from all of the package's, as workers do, and are judged on all of the directory's.
 
+    learned is told all features of a context; live is the same told what system metrics tell, as workers run
+    it; untold is told nothing.
+
     Each run begins at the default setting; an evaluation shows performance with 2 % noise. After the
     budget the context changes, and the run goes on from what it found. `evaluations` are those until the
     recommended setting had 97 % of the best measured one's true performance within the soft limits; a

@@ -16,12 +16,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from offline.optimizer.grid import Grid
+from online_models.optimizer.context import LEVEL_UNIT, level_of, live_part
 from online_models.optimizer.prior import (
     COST,
     CPU,
     MEMORY,
     NOISE,
     PERFORMANCE,
+    SAFETY,
     Limits,
     Prior,
     Trials,
@@ -162,11 +164,11 @@ class Bandit(Trying):
 
 
 class Learned:
-    """The safe contextual process that workers run: `online_models.optimizer.prior`."""
+    """The safe contextual process `online_models.optimizer.prior`, told all features of a context."""
 
     def __init__(self, grid: Grid) -> None:
         train = list(grid.training)
-        self._prior = Prior.learn(grid.settings, grid.surfaces()[train], grid.context[train])
+        self._prior = Prior.learn(grid.settings, grid.surfaces()[train], grid.context[train], grid.features)
 
     def begin(self, about: F64, start: F64, rng: Generator) -> None:
         """Weigh the known contexts by likeness."""
@@ -196,6 +198,39 @@ class Learned:
         return Trials(np.array(self._setting, np.intp), np.array(self._seen))
 
 
+class Live(Learned):
+    """The same as workers run it: told what system metrics tell of a context, `online_models.optimizer.context`."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__(grid)
+        self._system = grid.name
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Keep the features that workers know."""
+        self._about = live_part(self._system, self._prior.names, about)
+        self._near, self._start = self._prior, start
+        self._setting, self._seen = [], []
+
+    def learn(self, setting: F64, seen: F64) -> None:
+        """Remember a trial; the first one shows what the setting in force does, which also tells of the context."""
+        if not self._setting:
+            unit = LEVEL_UNIT.get(self._system, 0.0)
+            level = level_of(self._system, setting, float(seen[PERFORMANCE]) - unit)
+            self._near = self._prior.near(self._about, self._prior.nearest(setting), level)
+        super().learn(setting, seen)
+        if self._near.doubted(self._trials, self._prior):
+            self._near = self._prior
+            self._belief = self._near.condition(self._trials)
+
+
+class Untold(Learned):
+    """The same, told nothing: where system metrics do not come or lie outside of what was measured."""
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Begin from all contexts alike."""
+        super().begin(np.full(len(about), np.nan), start, rng)
+
+
 class Matern(Learned):
     """The same rules with a Gaussian process of scikit-learn: a Matern kernel fitted to the training contexts.
 
@@ -223,7 +258,9 @@ class Matern(Learned):
                 fitted.fit(x[some], y - y.mean(axis=0))
             covariance[metric] = fitted.kernel_.k1(x)
         mean = np.broadcast_to(surfaces.mean(axis=(0, 1)), (len(x), surfaces.shape[2]))
-        self._prior = Prior(grid.settings, np.array(mean), covariance + 4.0, surfaces, grid.context)
+        self._prior = Prior(
+            grid.settings, np.array(mean), covariance + 4.0, surfaces, grid.context, grid.features, SAFETY
+        )
 
     def begin(self, about: F64, start: F64, rng: Generator) -> None:
         """Begin from the kernel alone."""
@@ -233,6 +270,8 @@ class Matern(Learned):
 
 POLICIES: Final[dict[str, Make]] = {
     "learned": Learned,
+    "live": Live,
+    "untold": Untold,
     "matern": Matern,
     "bandit": Bandit,
     "climbing": Climbing,

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.experiment import rollout as course
+from online_models.optimizer.context import told_of
 from online_models.optimizer.prior import Choice, Limits, Prior, Trials
 from online_models.optimizer.record import make_changes, output_of, recommendation_record, rollout_record
 from online_models.optimizer.space import DEFAULT, GROUPS, snap
@@ -198,7 +199,7 @@ class OptimizerState(PartitionState):
             if prior is None or not tuner["tunable"][where].all():
                 continue
             self._remember(group, prior.nearest(tuner["values"][where]), levels[group])
-            trials = self._trials(group, prior)
+            prior, trials = self._informed(name, group, prior)
             choice = prior.choose(trials, limits)
             if best is None or choice.improvement > best[0].improvement:
                 best = choice, group, trials, prior
@@ -285,6 +286,15 @@ class OptimizerState(PartitionState):
             n -= 1
         tuner["setting"][group, n], tuner["seen"][group, n] = setting, seen
         tuner["trials"][group] = n + 1
+
+    def _informed(self, name: str, group: int, prior: Prior) -> tuple[Prior, Trials]:
+        """A system's settings given what nodes tell of the context, as far as its trials do not belie it."""
+        tuner = self._tuner[0]
+        first = int(tuner["setting"][group, 0])
+        told = told_of(name, prior.names, self._table.rows, prior.values[first], float(tuner["seen"][group, 0, 0]))
+        near = prior.near(told.about, first, told.level)
+        trials = self._trials(group, near)
+        return (prior, self._trials(group, prior)) if near.doubted(trials, prior) else (near, trials)
 
     def _trials(self, group: int, prior: Prior) -> Trials:
         """What was tried, in the prior's units: performance and cost relative to the first trial."""

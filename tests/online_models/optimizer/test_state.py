@@ -28,7 +28,7 @@ NODES = 24
 
 @cache
 def priors() -> dict[str, Prior]:
-    return {name: Prior.learn(g.settings, g.surfaces(), g.context) for name, g in load_grids().items()}
+    return {name: Prior.learn(g.settings, g.surfaces(), g.context, g.features) for name, g in load_grids().items()}
 
 
 def request(trigger: Any = "operator", scope: str = "fleet", **current: float) -> Control:
