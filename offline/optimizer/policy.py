@@ -1,7 +1,8 @@
 """Policies: what to try next, given what was seen. All of them have the same interface and the same budget.
 
 Every policy may learn beforehand from the grid's training contexts, and is told what is known of a
-context before any trial. `learned` and `matern` try only what they believe to be safe.
+context before any trial. `learned`, `live`, `untold` and `matern` try only what they believe to be
+safe; `live` is what workers run.
 """
 
 from __future__ import annotations
@@ -279,4 +280,4 @@ POLICIES: Final[dict[str, Make]] = {
 }
 """By name; `dqn` is made by `offline.optimizer.dqn`."""
 
-DEFAULT_POLICY: Final = "learned"
+DEFAULT_POLICY: Final = "live"
