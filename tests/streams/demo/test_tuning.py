@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streams.demo.tuning import _compared, _missing, _next_of
+from streams.demo.tuning import _compared, _led_to, _missing
 
 
 def test_the_interval_covers_the_effect_as_often_as_it_says() -> None:
@@ -38,7 +38,7 @@ def test_only_what_is_certain_is_an_improvement(upper: float, lower: float, show
 
 
 @pytest.mark.parametrize(
-    ("status", "stage", "then"), [("running", 5, 0), ("advanced", 5, 25), ("advanced", 50, 100), ("rolled_back", 5, 0)]
+    ("status", "stage", "then"), [("running", 5, 5), ("advanced", 5, 25), ("advanced", 50, 100), ("rolled_back", 5, 0)]
 )
 def test_a_passed_stage_leads_to_the_next(status: str, stage: int, then: int) -> None:
-    assert _next_of({"status": status, "stage": stage}) == then
+    assert _led_to({"status": status, "stage": stage}) == then
