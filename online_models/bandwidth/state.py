@@ -116,10 +116,9 @@ class NetworkState(PartitionState):
             shifts = []
             for code, monitor in enumerate(self._drift):
                 mine = scored[samples.kind_of_link[scored] == code]
-                errors = np.minimum(score["relative_error"][mine], 1.0).tolist()
-                self._trust[code].count(errors)
-                found = monitor.update(mine.tolist(), errors)
-                self._trust[code].hear(found)
+                errors = np.minimum(score["relative_error"][mine], 1.0)
+                found = monitor.update(mine.tolist(), errors.tolist())
+                self._trust[code].take(mine, errors, found)
                 shifts += found
             if drifted := alerts(batch, shifts):
                 outputs[DRIFT_ALERT] = drifted

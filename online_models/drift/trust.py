@@ -8,8 +8,8 @@ batches turns at the same records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +45,32 @@ class Trust:
         self.memory[0] = np.zeros((), TRUST)
         self.memory["factor"] = 1.0
 
-    def hear(self, shifts: Iterable[Shift]) -> None:
-        """Take drift alerts of its errors in, which tell from the next turn on."""
-        for shift in shifts:
-            one = self.memory[0]
-            one["allowed"], one["found"] = shift.threshold, shift.value
-            one["wrong"] = one["seen"] = 0.0
+    def take(self, row: NDArray[np.intp], error: NDArray[np.floating[Any]], shifts: Iterable[Shift]) -> None:
+        """Take a batch in.
 
-    def count(self, errors: Iterable[float]) -> None:
-        """Take its errors in, 0..1, in the order of the stream; those of the last five hundred count."""
+        Parameters
+        ----------
+        row
+            Where its errors were seen, increasing, `[m]`.
+        error
+            The errors, 0..1, `[m]`; those of the last five hundred count.
+        shifts
+            Drift alerts in them, in their order; they tell from the next turn on, and errors count from there.
+        """
+        first = 0
+        for shift in shifts:
+            end = int(np.searchsorted(row, shift.row, side="right"))
+            self._count(error[first:end].tolist())
+            self._hear(shift)
+            first = end
+        self._count(error[first:].tolist())
+
+    def _hear(self, shift: Shift) -> None:
+        one = self.memory[0]
+        one["allowed"], one["found"] = shift.threshold, shift.value
+        one["wrong"] = one["seen"] = 0.0
+
+    def _count(self, errors: Sequence[float]) -> None:
         one = self.memory[0]
         if one["allowed"] == 0.0:
             return

@@ -248,16 +248,15 @@ class CompressionState(PartitionState):
         """Watch the errors of the online model and of the champion; confidence in a model whose errors rise is less."""
         scored = np.flatnonzero(decision["scored"])
         wrong = decision["wrong"][scored]
-        self._trust.count(wrong.tolist())
         shifts = self._drift.update(scored.tolist(), wrong.astype(np.float64).tolist())
-        self._trust.hear(shifts)
+        self._trust.take(scored, wrong.astype(np.float64), shifts)
         told = scored[~(asked.treated | np.isnan(said))[scored]]
-        self._champion_trust.count(((said[told] > 0.5) != (label[told] == AMST)).tolist())
         led = np.flatnonzero(decision["scored"] & (decision["decider"] == CHAMPION))
         misled = (decision["algorithm"] != label)[led]
         self._champion_drift.version = asked.champion[1]
         found = self._champion_drift.update(led.tolist(), misled.astype(np.float64).tolist())
-        self._champion_trust.hear(found)
+        missed = (said[told] > 0.5) != (label[told] == AMST)
+        self._champion_trust.take(told, missed.astype(np.float64), found)
         return shifts + found
 
     def _may_explore(self, measured: NDArray[np.float64]) -> bool:
