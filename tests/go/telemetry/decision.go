@@ -58,6 +58,8 @@ type Forecast struct {
 	WindowBytes    int64     `json:"amst_window_bytes"`
 	Action         string    `json:"amst_action"`
 	Reason         string    `json:"amst_reason"`
+	// TargetConfidence is that of each forecast alone, in the order of Lower.
+	TargetConfidence []float64 `json:"target_confidence"`
 }
 
 // Score is how unusual a node's metrics are.
