@@ -175,7 +175,7 @@ def test_prometheus_finds_them_all_up_and_its_rules_well(running: dict[str, Cont
         until(all_up, containers, 60, "prometheus")
         until(lambda: value(at, "sum(dwcp_ready)") == len(WORKERS), containers, 30, "prometheus")
         rules = [rule for group in get(at, "/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
-        assert len(rules) == 15
+        assert len(rules) == 16
         until(lambda: all_evaluated(at), containers, 60, "prometheus")
         assert value(at, "count(dwcp_sidecar_rows_total)") == 1
         assert started.stop() == 0, started.tail()

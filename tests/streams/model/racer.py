@@ -29,7 +29,7 @@ def main(who: str, times: int, gate: Path) -> None:
     conflicts = 0
     for k in range(times):
         version = f"{who}-{k}"
-        change_registry(settings, lambda known, v=version: [candidate(v)])
+        change_registry(settings, lambda known, v=version: [candidate(v)], tries=100)
         while True:
             known = read_registry(settings)
             by = By(who, time.time_ns() // 1_000_000, "it is my turn")
