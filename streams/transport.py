@@ -22,7 +22,6 @@ Private methods are overridden, so the versions are checked at import.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from time import monotonic
 from typing import Any, ClassVar
@@ -50,9 +49,6 @@ fetched.install()
 
 _POLL_S = 0.05
 _DRAIN_S = 5.0
-_SWITCH_S = 0.0005
-"""How long a busy thread keeps the interpreter from one that waits. The client's thread waits after every
-system call, a dozen of them per fetch; with Python's 5 ms latencies at half load were twice as long."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -163,7 +159,6 @@ class Consumer(driver.Consumer):
         self.last_progress = self.last_move = monotonic()
         super().__init__(*args, **kwargs)
         garbage.settle()  # kernels are compiled and the app stands
-        sys.setswitchinterval(_SWITCH_S)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
