@@ -6,34 +6,24 @@ variable that nobody reads, is a `ConfigError` that names it and says what is al
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from schemas.error import ConfigError
-from schemas.field import LINK_TYPES
-from schemas.network import HORIZON_MS
-from schemas.quantity import parse_units
 from schemas.topic import TOPICS, Topic
+from streams import kind
+from streams.kind import Kind
 from streams.security import MECHANISMS, PROTOCOLS, check_security
 
 _TOPIC_PREFIX = "DWCP_TOPIC_"
-_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_APP_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_REGISTRY_URL = re.compile(r"(https?://[^\s/@,]+[^\s@,]*(,\s*https?://[^\s/@,]+[^\s@,]*)*|mock://[\w.-]*)?")
-_DATABASE_URL = re.compile(r"postgres(?:ql)?://\S+")
-_MODEL_STORE = re.compile(r"(?:(?:file|s3|s3a)://)?[^\r\n:]+")
-_SECRET = ("schema_registry_auth", "model_key", "kafka_sasl_password", "web_token", "export_key")
+_APP_ID = r"[A-Za-z0-9._-]{1,200}"
+_REGISTRY_URL = r"(https?://[^\s/@,]+[^\s@,]*(,\s*https?://[^\s/@,]+[^\s@,]*)*|mock://[\w.-]*)?"
+_MODEL_STORE = r"(?:(?:file|s3|s3a)://)?[^\r\n:]+"
 _SECRET_NAME = re.compile("PASS|PASW|AUTH|TOKEN|SECRET|KEY|CRED")
-_LEAST_SECRET = 16
-_HORIZONS = 8
-
-Parse = Callable[[str, str], Any]
-"""Turns (variable name, text) into a value, or raises ConfigError."""
 
 
 class Variable(NamedTuple):
@@ -42,7 +32,7 @@ class Variable(NamedTuple):
     name: str
     default: str
     meaning: str
-    parse: Parse
+    kind: Kind
 
 
 class Effective(NamedTuple):
@@ -54,290 +44,189 @@ class Effective(NamedTuple):
     meaning: str
 
 
-def _number(kind: Callable[[str], Any], low: float, high: float, unit: str) -> Parse:
-    def parse(name: str, text: str) -> Any:
-        allowed = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g} {unit}".rstrip()
-        try:
-            value = kind(text)
-        except ValueError:
-            raise ConfigError(name, text, allowed) from None
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ConfigError(name, text, allowed)
-        return value
-
-    return parse
-
-
-def _matching(pattern: re.Pattern[str], allowed: str) -> Parse:
-    def parse(name: str, text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise ConfigError(name, text, allowed)
-        return text
-
-    return parse
-
-
-def _choice(*options: str) -> Parse:
-    def parse(name: str, text: str) -> str:
-        if text.lower() not in options:
-            raise ConfigError(name, text, "one of " + ", ".join(options))
-        return text.lower()
-
-    return parse
-
-
-def _brokers(name: str, text: str) -> tuple[str, ...]:
-    """Addresses `host:port`; schemes are optional, `,` and `;` both separate."""
-    allowed = "kafka://host:port, several separated by ',' or ';'"
-    addresses = []
-    for part in re.split("[,;]", text):
-        match = re.fullmatch(r"(?:kafka://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})/?", part.strip())
-        if match is None or not 0 < int(match[2]) < 65536:
-            raise ConfigError(name, text, allowed)
-        addresses.append(f"{match[1]}:{match[2]}")
-    return tuple(addresses)
-
-
-def _horizons(name: str, text: str) -> tuple[int, ...]:
-    """Milliseconds, shortest first."""
-    allowed = (
-        f"up to {_HORIZONS} different ones from 1min to 24h, whole minutes, separated by ','; 15min is always there"
-    )
-    found = set()
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"([1-9]\d{0,3})(min|h)", part)
-        ms = int(match[1]) * (60_000 if match[2] == "min" else 3_600_000) if match else 0
-        if not 0 < ms <= 86_400_000 or ms == HORIZON_MS or ms in found:
-            raise ConfigError(name, text, allowed)
-        found.add(ms)
-    if len(found) > _HORIZONS:
-        raise ConfigError(name, text, allowed)
-    return tuple(sorted(found))
-
-
-def _factors(name: str, text: str) -> tuple[float, ...]:
-    """A factor for each link type, in the order of `LINK_TYPES`."""
-    allowed = f"TYPE=FACTOR of {', '.join(LINK_TYPES)}, each once, 0.01 to 10, separated by ','"
-    found = dict.fromkeys(LINK_TYPES, 1.0)
-    said = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    for kind, _, value in said:
-        if kind not in found or not re.fullmatch(r"\d*\.?\d+", value) or not 0.01 <= float(value) <= 10.0:
-            raise ConfigError(name, text, allowed)
-        found[kind] = float(value)
-    if len({kind for kind, _, _ in said}) < len(said):
-        raise ConfigError(name, text, allowed)
-    return tuple(found.values())
-
-
-def _file(name: str, text: str) -> str:
-    if text and not os.access(text, os.R_OK):
-        raise ConfigError(name, text, "a file that can be read, or empty")
-    return text
-
-
-def _secret(name: str, text: str) -> str:
-    if 0 < len(text) < _LEAST_SECRET:
-        raise ConfigError(name, "*****", f"at least {_LEAST_SECRET} characters, or empty")
-    return text
-
-
-def _database(name: str, text: str) -> str:
-    if text and not _DATABASE_URL.fullmatch(text):
-        shown = masked(text) if "://" in text else "*****"
-        raise ConfigError(name, shown, "postgresql://user:password@host:port/name, or empty")
-    return text
-
-
-def _kinds(name: str, text: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found or not all(_TOPIC_NAME.fullmatch(part) for part in found):
-        raise ConfigError(name, text, "kinds of topics, separated by ','")
-    return found
-
-
-def masked(text: str) -> str:
-    """A text that may be a URL, without the password in it.
-
-    >>> masked("postgresql://me:se/cr@et@db.example:5432/dwcp?sslmode=require&password=x")
-    'postgresql://me:*****@db.example:5432/dwcp?sslmode=require&password=*****'
-    """
-    text = re.sub(r"(\w+://[^:@/?#\s]*):.*@", r"\1:*****@", text)
-    return re.sub(r"(?i)(passw\w*=)[^&\s]*", r"\1*****", text)
-
-
-def _any(_: str, text: str) -> str:
-    return text
-
-
-def _variable(name: str, default: str, meaning: str, parse: Parse) -> Any:
-    return field(metadata={"variable": Variable(name, default, meaning, parse)})
+def _variable(name: str, default: str, meaning: str, kind: Kind) -> Any:
+    return field(metadata={"variable": Variable(name, default, meaning, kind)})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting of a worker; build it with `from_environment`."""
 
-    brokers: tuple[str, ...] = _variable("BROKER_URL", "kafka://127.0.0.1:9092", "Kafka bootstrap addresses", _brokers)
+    brokers: tuple[str, ...] = _variable(
+        "BROKER_URL", "kafka://127.0.0.1:9092", "Kafka bootstrap addresses", kind.BROKERS
+    )
     app_id: str = _variable(
         "DWCP_APP_ID", "dwcp-streams", "consumer group; workers of one id share the partitions",
-        _matching(_APP_ID, "1 to 200 letters, digits, '.', '_' or '-'"),
+        kind.matching(_APP_ID, "1 to 200 letters, digits, '.', '_' or '-'"),
     )  # fmt: skip
     instance_id: str = _variable(
         "DWCP_INSTANCE_ID", "", "static group membership: a restart within the session timeout moves no partition",
-        _matching(re.compile(r"[A-Za-z0-9._-]{0,200}"), "up to 200 letters, digits, '.', '_' or '-'"),
+        kind.matching(r"[A-Za-z0-9._-]{0,200}", "up to 200 letters, digits, '.', '_' or '-'"),
     )  # fmt: skip
     web_host: str = _variable(
         "DWCP_WEB_HOST", "127.0.0.1", "address that the metrics and health pages listen on",
-        _matching(re.compile(r"[A-Za-z0-9.:_-]+"), "a host name or address"),
+        kind.matching(r"[A-Za-z0-9.:_-]+", "a host name or address"),
     )  # fmt: skip
-    web_port: int = _variable("DWCP_WEB_PORT", "6066", "port of the same", _number(int, 1, 65535, ""))
+    web_port: int = _variable("DWCP_WEB_PORT", "6066", "port of the same", kind.number(int, 1, 65535))
     session_timeout_s: float = _variable(
-        "DWCP_SESSION_TIMEOUT_S", "10", "a worker silent for so long loses its partitions", _number(float, 1, 1800, "s")
+        "DWCP_SESSION_TIMEOUT_S",
+        "10",
+        "a worker silent for so long loses its partitions",
+        kind.number(float, 1, 1800, "s"),
     )
     heartbeat_s: float = _variable(
-        "DWCP_HEARTBEAT_S", "3", "between heartbeats; at most half the session timeout", _number(float, 0.1, 900, "s")
+        "DWCP_HEARTBEAT_S",
+        "3",
+        "between heartbeats; at most half the session timeout",
+        kind.number(float, 0.1, 900, "s"),
     )
     commit_interval_s: float = _variable(
-        "DWCP_COMMIT_INTERVAL_S", "0.5", "between commits, what a restart repeats", _number(float, 0.01, 60, "s")
+        "DWCP_COMMIT_INTERVAL_S", "0.5", "between commits, what a restart repeats", kind.number(float, 0.01, 60, "s")
     )
     batch_max_records: int = _variable(
-        "DWCP_BATCH_MAX_RECORDS", "4096", "records handed to a step at once, at most", _number(int, 1, 1_000_000, "")
+        "DWCP_BATCH_MAX_RECORDS",
+        "4096",
+        "records handed to a step at once, at most",
+        kind.number(int, 1, 1_000_000, ""),
     )
     units: Mapping[str, str] = _variable(
         "DWCP_UNITS", "", "units of input names that do not say theirs, e.g. utilization=ratio, packet_loss=percent",
-        lambda _, text: parse_units(text),
+        kind.UNITS,
     )  # fmt: skip
     rebuild_records: int = _variable(
         "DWCP_REBUILD_RECORDS", "200000", "records per partition that a state without a snapshot is rebuilt from",
-        _number(int, 0, 1_000_000_000, ""),
+        kind.number(int, 0, 1_000_000_000, ""),
     )  # fmt: skip
     snapshot_interval_s: float = _variable(
         "DWCP_SNAPSHOT_INTERVAL_S", "2", "between snapshots of a state; what came since is replayed after a crash",
-        _number(float, 0.05, 3600, "s"),
+        kind.number(float, 0.05, 3600, "s"),
     )  # fmt: skip
     buffer_batches: int = _variable(
-        "DWCP_BUFFER_BATCHES", "16", "batches buffered per agent before fetching pauses", _number(int, 2, 1024, "")
+        "DWCP_BUFFER_BATCHES", "16", "batches buffered per agent before fetching pauses", kind.number(int, 2, 1024, "")
     )
     fetch_max_bytes: int = _variable(
         "DWCP_FETCH_MAX_BYTES", "1048576", "bytes per partition and fetch, as compressed",
-        _number(int, 1024, 1 << 30, "bytes"),
+        kind.number(int, 1024, 1 << 30, "bytes"),
     )  # fmt: skip
     fetch_max_wait_ms: int = _variable(
         "DWCP_FETCH_MAX_WAIT_MS", "25", "how long the broker may wait for a first record",
-        _number(int, 1, 30_000, "ms"),
+        kind.number(int, 1, 30_000, "ms"),
     )  # fmt: skip
     linger_ms: float = _variable(
-        "DWCP_LINGER_MS", "5", "how long the producer waits to fill a batch", _number(float, 0, 10_000, "ms")
+        "DWCP_LINGER_MS", "5", "how long the producer waits to fill a batch", kind.number(float, 0, 10_000, "ms")
     )
     delivery_timeout_s: float = _variable(
         "DWCP_DELIVERY_TIMEOUT_S", "30", "an output not delivered by then ends the worker with exit code 70",
-        _number(float, 1, 3600, "s"),
+        kind.number(float, 1, 3600, "s"),
     )  # fmt: skip
     output_max_bytes: int = _variable(
         "DWCP_OUTPUT_MAX_BYTES", "1000000", "larger outputs become dead letters of their input",
-        _number(int, 1024, 1 << 30, "bytes"),
+        kind.number(int, 1024, 1 << 30, "bytes"),
     )  # fmt: skip
     stall_timeout_s: float = _variable(
         "DWCP_STALL_TIMEOUT_S", "120", "records waiting and no commit for so long: not live, and exit code 70",
-        _number(float, 5, 86_400, "s"),
+        kind.number(float, 5, 86_400, "s"),
     )  # fmt: skip
     log_level: str = _variable(
         "DWCP_LOG_LEVEL", "warning", "least severe level that is logged; debug: info, and a line of JSON per decision",
-        _choice("critical", "error", "warning", "info", "debug"),
+        kind.choice("critical", "error", "warning", "info", "debug"),
     )  # fmt: skip
     output_format: str = _variable(
         "DWCP_OUTPUT_FORMAT", "json", "format of outputs; avro is single-object framing; inputs may be any",
-        _choice("json", "avro", "avro-confluent"),
+        kind.choice("json", "avro", "avro-confluent"),
     )  # fmt: skip
     schema_registry_url: str = _variable(
         "DWCP_SCHEMA_REGISTRY_URL", "", "registry of the schemas of Confluent-framed Avro; empty: such records are "
-        "dead letters", _matching(_REGISTRY_URL, "http://host:port, several separated by ',', or mock://name"),
+        "dead letters", kind.matching(_REGISTRY_URL, "http://host:port, several separated by ',', or mock://name"),
     )  # fmt: skip
-    schema_registry_auth: str = _variable(
-        "DWCP_SCHEMA_REGISTRY_AUTH", "", "user:password at the registry",
-        _matching(re.compile(r"([^:]+:.+)?"), "user:password"),
-    )  # fmt: skip
+    schema_registry_auth: str = _variable("DWCP_SCHEMA_REGISTRY_AUTH", "", "user:password at the registry", kind.LOGIN)
     model_store: str = _variable(
         "DWCP_MODEL_STORE", "models", "where models' artifacts lie: a folder, or s3://bucket/path; nothing is loaded "
-        "from elsewhere", _matching(_MODEL_STORE, "a folder, file:///folder, or s3://bucket/path"),
+        "from elsewhere", kind.matching(_MODEL_STORE, "a folder, file:///folder, or s3://bucket/path"),
     )  # fmt: skip
     model_key: str = _variable(
-        "DWCP_MODEL_KEY", "", "key that announcements of models are signed with, and must be once it is set", _secret
+        "DWCP_MODEL_KEY",
+        "",
+        "key that announcements of models are signed with, and must be once it is set",
+        kind.SECRET,
     )
     false_alarms_per_node_day: float = _variable(
         "DWCP_FALSE_ALARMS_PER_NODE_DAY", "1", "how often normal operation of a node may open an alert",
-        _number(float, 0.01, 1000, "per node and day"),
+        kind.number(float, 0.01, 1000, "per node and day"),
     )  # fmt: skip
     false_alarms_per_link_day: float = _variable(
         "DWCP_FALSE_ALARMS_PER_LINK_DAY", "0.2", "how often normal operation of a link may open an alert",
-        _number(float, 0.01, 1000, "per link and day"),
+        kind.number(float, 0.01, 1000, "per link and day"),
     )  # fmt: skip
     feedback_rate: float = _variable(
         "DWCP_FEEDBACK_RATE", "0.1", "share by which an operator's word raises a threshold, or lowers by half of it",
-        _number(float, 0, 0.5, ""),
+        kind.number(float, 0, 0.5, ""),
     )  # fmt: skip
     horizons: tuple[int, ...] = _variable(
         "DWCP_HORIZONS", "", "how far ahead links are forecast besides 15 minutes, e.g. 1min,5min,30min,60min",
-        _horizons,
+        kind.HORIZONS,
     )  # fmt: skip
     amst_factors: tuple[float, ...] = _variable(
         "DWCP_AMST_FACTORS", "", "what AMST's streams are multiplied by, by type of link, e.g. dc=0.03,edge=2; else 1",
-        _factors,
+        kind.FACTORS,
     )  # fmt: skip
     kafka_security_protocol: str = _variable(
         "DWCP_KAFKA_SECURITY_PROTOCOL", "plaintext",
         "how brokers are reached: plaintext, ssl, sasl_plaintext or sasl_ssl",
-        _choice(*PROTOCOLS),
+        kind.choice(*PROTOCOLS),
     )  # fmt: skip
     kafka_sasl_mechanism: str = _variable(
         "DWCP_KAFKA_SASL_MECHANISM", "scram-sha-256", "how the password is proved: plain, scram-sha-256, scram-sha-512",
-        _choice(*MECHANISMS),
+        kind.choice(*MECHANISMS),
     )  # fmt: skip
-    kafka_sasl_username: str = _variable("DWCP_KAFKA_SASL_USERNAME", "", "user at the brokers", _any)
-    kafka_sasl_password: str = _variable("DWCP_KAFKA_SASL_PASSWORD", "", "its password", _any)
+    kafka_sasl_username: str = _variable("DWCP_KAFKA_SASL_USERNAME", "", "user at the brokers", kind.TEXT)
+    kafka_sasl_password: str = _variable("DWCP_KAFKA_SASL_PASSWORD", "", "its password", kind.PASSWORD)
     kafka_ssl_ca: str = _variable(
-        "DWCP_KAFKA_SSL_CA", "", "PEM file of who signed the brokers' certificates; empty: the system's", _file
+        "DWCP_KAFKA_SSL_CA", "", "PEM file of who signed the brokers' certificates; empty: the system's", kind.FILE
     )
     kafka_ssl_cert: str = _variable(
-        "DWCP_KAFKA_SSL_CERT", "", "PEM file of our own certificate, where brokers ask for one", _file
+        "DWCP_KAFKA_SSL_CERT", "", "PEM file of our own certificate, where brokers ask for one", kind.FILE
     )
-    kafka_ssl_key: str = _variable("DWCP_KAFKA_SSL_KEY", "", "PEM file of its key, without a password", _file)
+    kafka_ssl_key: str = _variable("DWCP_KAFKA_SSL_KEY", "", "PEM file of its key, without a password", kind.FILE)
     web_token: str = _variable(
         "DWCP_WEB_TOKEN", "",
         "bearer token for the page's data and the API; without one, nothing can be posted from other hosts",
-        _secret,
+        kind.SECRET,
     )  # fmt: skip
     web_tls_cert: str = _variable(
-        "DWCP_WEB_TLS_CERT", "", "PEM file of the pages' certificate: HTTPS instead of HTTP", _file
+        "DWCP_WEB_TLS_CERT", "", "PEM file of the pages' certificate: HTTPS instead of HTTP", kind.FILE
     )
-    web_tls_key: str = _variable("DWCP_WEB_TLS_KEY", "", "PEM file of its key, without a password", _file)
+    web_tls_key: str = _variable("DWCP_WEB_TLS_KEY", "", "PEM file of its key, without a password", kind.FILE)
     page: str = _variable(
-        "DWCP_PAGE", "on", "the live page at `/`, which reads the output topics", _choice("on", "off")
+        "DWCP_PAGE", "on", "the live page at `/`, which reads the output topics", kind.choice("on", "off")
     )
     log_format: str = _variable(
-        "DWCP_LOG_FORMAT", "text", "lines of text, or one JSON object each", _choice("text", "json")
+        "DWCP_LOG_FORMAT", "text", "lines of text, or one JSON object each", kind.choice("text", "json")
     )
     trace_exporter: str = _variable(
         "DWCP_TRACE_EXPORTER", "none", "OpenTelemetry's exporter of a span per batch, e.g. otlp; OTEL_* say the rest",
-        _matching(re.compile(r"[a-z0-9_-]{1,64}"), "none, or the name of an installed exporter"),
+        kind.matching(r"[a-z0-9_-]{1,64}", "none, or the name of an installed exporter"),
     )  # fmt: skip
     sidecar_data: str = _variable(
         "DWCP_SIDECAR_DATA", "data", "folder of the sidecar: data sets, trainings, and how far it got",
-        _matching(re.compile(r"[^\r\n]+"), "a folder"),
+        kind.matching(r"[^\r\n]+", "a folder"),
     )  # fmt: skip
     sidecar_port: int = _variable(
-        "DWCP_SIDECAR_PORT", "6070", "port of the sidecar's metrics, at DWCP_WEB_HOST", _number(int, 1, 65535, "")
+        "DWCP_SIDECAR_PORT", "6070", "port of the sidecar's metrics, at DWCP_WEB_HOST", kind.number(int, 1, 65535, "")
     )
     postgres_url: str = _variable(
         "DWCP_POSTGRES_URL", "", "database that the sidecar writes data sets to as well: "
-        "postgresql://user:password@host:port/name; empty: none", _database,
+        "postgresql://user:password@host:port/name; empty: none", kind.DATABASE,
     )  # fmt: skip
     postgres_tables: tuple[str, ...] = _variable(
-        "DWCP_POSTGRES_TABLES", "compression.keyed", "topics that it gets, e.g. compression.keyed,network.keyed", _kinds
+        "DWCP_POSTGRES_TABLES",
+        "compression.keyed",
+        "topics that it gets, e.g. compression.keyed,network.keyed",
+        kind.TOPIC_KINDS,
     )
     export_key: str = _variable(
         "DWCP_EXPORT_KEY", "", "key that ids are hashed with in what `dwcp dataset` writes and what PostgreSQL gets; "
-        "empty: they stay as they are", _secret,
+        "empty: they stay as they are", kind.SECRET,
     )  # fmt: skip
     topic_names: Mapping[Topic, str] = field(default_factory=dict)
 
@@ -358,7 +247,7 @@ class Settings:
         environment = os.environ if environment is None else environment
         _refuse_unknown(environment)
         values: dict[str, Any] = {
-            key: v.parse(v.name, environment.get(v.name, v.default)) for key, v in _BY_FIELD.items()
+            key: v.kind.parse(v.name, environment.get(v.name, v.default)) for key, v in _BY_FIELD.items()
         }
         if values["heartbeat_s"] > values["session_timeout_s"] / 2:
             allowed = f"at most half of DWCP_SESSION_TIMEOUT_S={values['session_timeout_s']:g}"
@@ -379,31 +268,16 @@ class Settings:
 
     def table(self) -> list[Effective]:
         """Every variable with its effective value, its default and its meaning."""
-        rows = []
-        for key, variable in _BY_FIELD.items():
-            value = getattr(self, key)
-            text = self.bootstrap if key == "brokers" else masked(_text_of(value))
-            if key == "horizons":
-                text = ",".join(f"{ms // 60_000}min" for ms in value)
-            if key == "amst_factors":
-                text = ",".join(f"{kind}={one:g}" for kind, one in zip(LINK_TYPES, value, strict=True) if one != 1.0)
-            if key in _SECRET and text:
-                text = "*****"
-            rows.append(Effective(variable.name, text, variable.default, variable.meaning))
+        rows = [
+            Effective(variable.name, variable.kind.show(getattr(self, key)), variable.default, variable.meaning)
+            for key, variable in _BY_FIELD.items()
+        ]
         for topic, name in self.topic_names.items():
             rows.append(Effective(variable_of(topic), name, topic.name, f"name of the {topic.kind} topic"))
         return rows
 
 
 _BY_FIELD: dict[str, Variable] = {f.name: f.metadata["variable"] for f in fields(Settings) if "variable" in f.metadata}
-
-
-def _text_of(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={unit}" for name, unit in value.items())
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def variable_of(topic: Topic) -> str:
@@ -418,16 +292,16 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             near = get_close_matches(name, known, n=1, cutoff=0.75)
             hint = f"no such setting; did you mean {near[0]}?" if near else "no such setting; see `dwcp config`"
             # A secret under a misspelt name is a secret still.
-            value = "*****" if _SECRET_NAME.search(name) else masked(environment[name])
+            value = kind.HIDDEN if _SECRET_NAME.search(name) else kind.masked(environment[name])
             raise ConfigError(name, value, hint)
 
 
 def _topic_names(environment: Mapping[str, str]) -> dict[Topic, str]:
     names: dict[Topic, str] = {}
-    parse = _matching(_TOPIC_NAME, "1 to 249 letters, digits, '.', '_' or '-'")
+    known = kind.matching(kind.TOPIC_NAME, "1 to 249 letters, digits, '.', '_' or '-'")
     for topic in TOPICS:
         variable = variable_of(topic)
-        name = parse(variable, environment.get(variable, topic.name))
+        name = known.parse(variable, environment.get(variable, topic.name))
         if name in names.values():
             raise ConfigError(variable, name, "a name that no other topic has")
         names[topic] = name

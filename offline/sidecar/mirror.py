@@ -27,7 +27,8 @@ from offline.sidecar.metric import Metrics
 from offline.sidecar.table import Table, table_of
 from schemas.error import ConfigError, InfraError
 from schemas.topic import Topic
-from streams.settings import Settings, masked
+from streams.kind import masked
+from streams.settings import Settings
 
 if TYPE_CHECKING:
     from offline.sidecar.postgres import Database
