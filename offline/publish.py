@@ -3,61 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from schemas import header
 from schemas.codec import codec_of
+from schemas.header import Header
 from schemas.topic import Topic
 from streams.decision import log_decisions
 from streams.message import Messages
-from streams.model.announcer import Headers
+from streams.model.announcer import Message
 from streams.settings import Settings
 from streams.sink import KafkaSink
 
 
-def send(
-    settings: Settings,
-    records: Sequence[tuple[Topic, Any, str]],
-    source: str,
-    more: Sequence[tuple[str, bytes | None]] = (),
-) -> None:
-    """Send records, each with its topic and key; they are on the broker when this returns.
+class Statement(NamedTuple):
+    """A record, where it goes, and its key."""
+
+    topic: Topic
+    record: Any
+    key: str
+
+
+def message_of(settings: Settings, said: Statement, source: str, more: Sequence[Header] = ()) -> Message:
+    """A statement as it is written.
 
     Parameters
     ----------
     source
         Who says so, for the header `ce_source`.
     more
-        Headers beside those of `headers_of`.
+        Headers beside those that every record has.
+    """
+    topic, record, key = said
+    headers = [(header.CE_ID, record.id.encode()), *header.event_headers(topic.name, source), *more]
+    body = msgspec.json.encode(record)
+    return Message(settings.name_of(topic), key.encode(), body, record.timestamp, headers)
+
+
+def log_written(topic: Topic, message: Message) -> None:
+    """A line for a record that is on the broker now, as for a decision of a worker."""
+    assert topic.record is not None
+    written = Messages.of([message.key], [message.value], [message.headers])
+    log_decisions(topic, codec_of(topic.record), written)
+
+
+def send(settings: Settings, statements: Sequence[Statement], source: str, more: Sequence[Header] = ()) -> None:
+    """Send statements; they are on the broker when this returns.
+
+    Parameters
+    ----------
+    source, more
+        As `message_of`.
 
     Raises
     ------
     InfraError
         When one cannot be delivered.
     """
-    if not records:
+    if not statements:
         return
+    messages = [message_of(settings, one, source, more) for one in statements]
     sink = KafkaSink(settings.bootstrap)
-    sent = []
-    for topic, record, key in records:
-        assert topic.record is not None
-        headers = [*headers_of(topic, record, source), *more]
-        body = msgspec.json.encode(record)
-        sink.send(settings.name_of(topic), [key.encode()], [body], [record.timestamp], [headers])
-        sent.append((topic, codec_of(topic.record), Messages.of([key.encode()], [body], [headers])))
+    for one in messages:
+        sink.send(one.topic, [one.key], [one.value], [one.timestamp_ms], [one.headers])
     sink.close()
-    for one in sent:
-        log_decisions(*one)
-
-
-def headers_of(topic: Topic, record: Any, source: str) -> Headers:
-    """What every record of ours has."""
-    return [
-        (header.CONTENT_TYPE, header.JSON),
-        (header.CE_SPECVERSION, b"1.0"),
-        (header.CE_ID, record.id.encode()),
-        (header.CE_SOURCE, f"/dwcp-streams/{source}".encode()),
-        (header.CE_TYPE, topic.name.encode()),
-    ]
+    for said, one in zip(statements, messages, strict=True):
+        log_written(said.topic, one)

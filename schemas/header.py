@@ -54,3 +54,17 @@ def origin_of(topic: str, partition: int, offset: int) -> bytes:
     b'dwcp.network.raw.v1/3/42'
     """
     return b"%s/%d/%d" % (topic.encode(), partition, offset)
+
+
+def event_headers(topic: str, source: str, content_type: bytes = JSON) -> Headers:
+    """CloudEvents headers that every record of a topic and a source has alike; `ce_id` comes beside them.
+
+    >>> dict(event_headers("dwcp.network.forecast.v1", "network"))["ce_source"]
+    b'/dwcp-streams/network'
+    """
+    return [
+        (CONTENT_TYPE, content_type),
+        (CE_SPECVERSION, b"1.0"),
+        (CE_SOURCE, f"/dwcp-streams/{source}".encode()),
+        (CE_TYPE, topic.encode()),
+    ]

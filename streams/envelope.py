@@ -23,7 +23,6 @@ from schemas.header import Header, Headers
 from schemas.topic import Topic
 from streams.message import CELLS, Messages, header_cells
 
-_SPEC: Final = b"1.0"
 _MESSAGE_MAX_CHARACTERS: Final = 500
 _DAY_MS: Final = 86_400_000
 _MANY: Final = 64
@@ -88,10 +87,7 @@ class Envelope:
             (header.ORIGIN, b""),
             (header.CE_ID, b""),
             (header.CE_TIME, b""),
-            (header.CONTENT_TYPE, self._codec.content_type),
-            (header.CE_SPECVERSION, _SPEC),
-            (header.CE_SOURCE, f"/dwcp-streams/{agent}".encode()),
-            (header.CE_TYPE, f"dwcp.{topic.kind}.v{topic.version}".encode()),
+            *header.event_headers(topic.name, agent, self._codec.content_type),
         ]
         # The first three differ from record to record.
         self._cells, self._held = header_cells([own])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from offline.capacity import allocation
 from offline.capacity.allocation import CONFIDENT, Allocation, Request
 from offline.capacity.resource import Resource, read_settings
-from offline.capacity.source import Source, chosen
+from offline.capacity.source import Source, chosen, source_options
 from offline.series import Series
 from schemas.capacity import THRESHOLDS
 from schemas.error import ConfigError
@@ -22,12 +22,7 @@ from streams.settings import Settings
 
 
 @click.command()
-@click.option("--csv", "path", type=click.Path(dir_okay=False, path_type=Path), help="CSV file to read.")
-@click.option("--from-topics", is_flag=True, help="Read the hourly rollups of nodes from the broker at BROKER_URL.")
-@click.option("--recording", type=click.Path(dir_okay=False, path_type=Path),
-              help="Read them from a recording of dwcp.system.rollup.v1.")  # fmt: skip
-@click.option("--node", "nodes", multiple=True, help="Node of the rollups, again for a group; by default all as one.")
-@click.option("--time", metavar="COLUMN", help="Time column; by default one named like a time, else the first.")
+@source_options
 @click.option("--latency", metavar="COLUMN", default="latency_mean", show_default=True, help="Latency column, ms.")
 @click.option("--value", "values", multiple=True, metavar="COLUMN[=RESOURCE]",
               help="Column of a resource, again for more; by default columns that resources are known by.")  # fmt: skip
@@ -43,10 +38,7 @@ from streams.settings import Settings
               help="Publish the answer, with the node's newest prediction, on their topic.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def allocate(
-    path: Path | None,
-    from_topics: bool,
-    recording: Path | None,
-    nodes: Sequence[str],
+    source: Source,
     time: str | None,
     latency: str,
     values: Sequence[str],
@@ -81,9 +73,8 @@ def allocate(
       unit_cost = 50        # of one of them
     """
     settings, known = read_settings(config)
-    if publish and (not from_topics or len(nodes) != 1):
-        raise ConfigError("--publish", ", ".join(nodes), "with --from-topics and one --node")
-    source = Source(path, from_topics, recording, nodes)
+    if publish and (not source.from_topics or len(source.nodes) != 1):
+        raise ConfigError("--publish", ", ".join(source.nodes), "with --from-topics and one --node")
     columns = [value.rpartition("=")[0] or value for value in values]
     series = source.read(time, [*columns, latency] if columns else [])
     measured, used = _measured(series, latency, values, known)
@@ -96,7 +87,7 @@ def allocate(
     if publish:
         from offline.capacity.allocation_topic import publish_allocation
 
-        record = publish_allocation(Settings.from_environment(), nodes[0], found, clock.time_ns() // 1_000_000)
+        record = publish_allocation(Settings.from_environment(), source.nodes[0], found, clock.time_ns() // 1_000_000)
         click.echo(f"published {record.id}", err=True)
     if as_json:
         click.echo(msgspec.json.encode(found))

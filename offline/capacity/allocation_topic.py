@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from offline.capacity.allocation import Allocation
-from offline.publish import send
+from offline.publish import Statement, send
 from schemas.codec import codec_of
 from schemas.error import ConfigError
 from schemas.header import ORIGIN
@@ -34,7 +34,7 @@ def publish_allocation(settings: Settings, node: str, found: Allocation, now_ms:
     prediction = newest_prediction(settings, node, now_ms - RECENT_MS)
     record = with_allocation(prediction, found)
     origin = prediction.id.rpartition(":")[0].encode()
-    send(settings, [(PERFORMANCE_PREDICTION, record, node)], "capacity", [(ORIGIN, origin)])
+    send(settings, [Statement(PERFORMANCE_PREDICTION, record, node)], "capacity", [(ORIGIN, origin)])
     return record
 
 

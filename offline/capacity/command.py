@@ -20,7 +20,7 @@ from offline.capacity.history import DAY_MS, History, make_history
 from offline.capacity.plan import Case, divergence_alerts, make_case, make_plan, urgency_alerts
 from offline.capacity.resource import Resource, read_settings, usable
 from offline.capacity.rollup import Figure
-from offline.capacity.source import Source, chosen
+from offline.capacity.source import Source, chosen, source_options
 from schemas.capacity import CapacityAlert, CapacityForecast, CapacityPlan
 from schemas.error import ConfigError
 
@@ -43,14 +43,9 @@ capacity.add_command(allocate)
 
 
 @capacity.command()
-@click.option("--csv", "path", type=click.Path(dir_okay=False, path_type=Path), help="CSV file to read.")
-@click.option("--from-topics", is_flag=True, help="Read the hourly rollups of nodes from the broker at BROKER_URL.")
-@click.option("--recording", type=click.Path(dir_okay=False, path_type=Path),
-              help="Read them from a recording of dwcp.system.rollup.v1.")  # fmt: skip
-@click.option("--node", "nodes", multiple=True, help="Node of the rollups, again for a group; by default all as one.")
+@source_options
 @click.option("--figure", type=click.Choice(get_args(Figure)), default="mean", show_default=True,
               help="What of each rolled-up hour.")  # fmt: skip
-@click.option("--time", metavar="COLUMN", help="Time column; by default one named like a time, else the first.")
 @click.option("--value", "values", multiple=True, metavar="COLUMN[=RESOURCE]",
               help="Column of a resource, again for more; by default columns that resources are known by.")  # fmt: skip
 @click.option("--resource", metavar="NAME", help="Which resource the column is, for a file with one of them.")
@@ -68,10 +63,7 @@ capacity.add_command(allocate)
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture to write.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def forecast(
-    path: Path | None,
-    from_topics: bool,
-    recording: Path | None,
-    nodes: Sequence[str],
+    source: Source,
     figure: Figure,
     time: str | None,
     values: Sequence[str],
@@ -119,7 +111,6 @@ def forecast(
     changes = {name: value for name, value in said.items() if value is not None}
     before = _read_previous(previous)
     found_events = read_events(events) if events else []
-    source = Source(path, from_topics, recording, nodes)
     series = source.read(time, [value.rpartition("=")[0] or value for value in values], figure)
     scope = scope or source.scope
     cases = []

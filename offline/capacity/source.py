@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import click
 
 from offline.capacity.resource import Resource
 from offline.capacity.rollup import Figure, decode, read_topic, series_of
@@ -51,6 +54,25 @@ class Source(NamedTuple):
         if self.recording is None:
             return series_of(read_topic(), self.nodes, figure)
         return series_of(decode(read_recording(self.recording), SYSTEM_ROLLUP.name), self.nodes, figure)
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of a command that say where its series come from: it takes a `source`, and the `time` column."""
+
+    @click.option("--csv", "path", type=click.Path(dir_okay=False, path_type=Path), help="CSV file to read.")
+    @click.option("--from-topics", is_flag=True, help="Read the hourly rollups of nodes from the broker at BROKER_URL.")
+    @click.option("--recording", type=click.Path(dir_okay=False, path_type=Path),
+                  help="Read them from a recording of dwcp.system.rollup.v1.")  # fmt: skip
+    @click.option("--node", "nodes", multiple=True,
+                  help="Node of the rollups, again for a group; by default all as one.")  # fmt: skip
+    @click.option("--time", metavar="COLUMN", help="Time column; by default one named like a time, else the first.")
+    @wraps(command)
+    def run(
+        path: Path | None, from_topics: bool, recording: Path | None, nodes: tuple[str, ...], **said: Any
+    ) -> None:  # fmt: skip
+        command(source=Source(path, from_topics, recording, nodes), **said)
+
+    return run
 
 
 def chosen(

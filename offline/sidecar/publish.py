@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from offline.publish import headers_of, send
+from offline.publish import Statement, log_written, message_of, send
 from offline.sidecar.keeper import Said
 from offline.sidecar.refresh import Refreshed
-from schemas.codec import codec_of
 from schemas.topic import (
     CAPACITY_ALERT,
     CAPACITY_FORECAST,
     CAPACITY_PLAN,
     EXPERIMENT_RESULT,
     EXPERIMENT_STATE,
-    Topic,
 )
-from streams.decision import log_decisions
-from streams.message import Messages
-from streams.model.announcer import Message, write_registry
+from streams.model.announcer import write_registry
 from streams.settings import Settings
 
 SOURCE: Final = "sidecar"
@@ -48,22 +42,12 @@ def publish_decisions(settings: Settings, said: Said, seen: Mapping[str, int]) -
     InfraError
         When it cannot be delivered.
     """
-    records: list[tuple[Topic, Any, str]] = [(EXPERIMENT_RESULT, one, one.experiment_id) for one in said.results]
-    records += [(EXPERIMENT_STATE, one, one.experiment_id) for one in said.states]
-    beside = [
-        Message(
-            settings.name_of(topic),
-            key.encode(),
-            msgspec.json.encode(one),
-            one.timestamp,
-            headers_of(topic, one, SOURCE),
-        )
-        for topic, one, key in records
-    ]
+    statements = [Statement(EXPERIMENT_RESULT, one, one.experiment_id) for one in said.results]
+    statements += [Statement(EXPERIMENT_STATE, one, one.experiment_id) for one in said.states]
+    beside = [message_of(settings, one, SOURCE) for one in statements]
     write_registry(settings, said.announcements, seen, beside)
-    for (topic, _, _), one in zip(records, beside, strict=True):
-        assert topic.record is not None
-        log_decisions(topic, codec_of(topic.record), Messages.of([one.key], [one.value], [one.headers]))
+    for statement, message in zip(statements, beside, strict=True):
+        log_written(statement.topic, message)
 
 
 def publish_capacity(settings: Settings, found: Refreshed) -> None:
@@ -74,7 +58,7 @@ def publish_capacity(settings: Settings, found: Refreshed) -> None:
     InfraError
         When it cannot be delivered.
     """
-    records: list[tuple[Topic, Any, str]] = [(CAPACITY_FORECAST, one, one.scope) for one in found.forecasts]
-    records += [(CAPACITY_PLAN, one, one.scope) for one in found.plans]
-    records += [(CAPACITY_ALERT, one, one.scope) for one in found.alerts]
-    send(settings, records, SOURCE)
+    statements = [Statement(CAPACITY_FORECAST, one, one.scope) for one in found.forecasts]
+    statements += [Statement(CAPACITY_PLAN, one, one.scope) for one in found.plans]
+    statements += [Statement(CAPACITY_ALERT, one, one.scope) for one in found.alerts]
+    send(settings, statements, SOURCE)

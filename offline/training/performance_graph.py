@@ -8,7 +8,8 @@ from onnx.compose import add_prefix
 
 from offline.training.bandwidth_graph import Graph
 from offline.training.boosting import trees_body
-from offline.training.performance_model import CURRENT, DISTANCE, LIMIT, MEAN_10, RATIO, Fitted, Lines, Scaler
+from offline.training.performance_model import LIMIT, Fitted, Lines, Scaler
+from online_models.performance.input import CURRENT, MARGIN, MEAN_10, RATIO
 from schemas.performance import HORIZON_STEPS
 
 
@@ -38,7 +39,7 @@ def _score(graph: Graph, fitted: Fitted, width: int) -> str:
     if fitted.name == "persistence":
         return _column(graph, RATIO)
     if fitted.name == "moving_average":
-        return graph.add("Sub", _ahead(graph), _column(graph, DISTANCE))
+        return graph.add("Sub", _ahead(graph), _column(graph, MARGIN))
     if isinstance(fitted.parts, Lines):
         lines = fitted.parts
         return _line(graph, lines.scaler, lines.breach[:, None], np.array([lines.breach_bias]))

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from offline.training.performance_data import Rows
-from online_models.performance.input import TARGET_FEATURES
+from online_models.performance.input import CURRENT, MARGIN, MEAN_10, RATIO
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -31,10 +31,6 @@ PENALTIES: Final = (1e-3, 1e-2, 1e-1, 1.0)
 STRENGTHS: Final = (0.003, 0.03, 0.3)
 """Of the logistic regression: the inverse penalty."""
 
-RATIO: Final = TARGET_FEATURES.index("log_ratio_current")
-CURRENT: Final = TARGET_FEATURES.index("current")
-MEAN_10: Final = TARGET_FEATURES.index("mean_10")
-DISTANCE: Final = TARGET_FEATURES.index("margin_current")
 
 _PATIENCE: Final = 15
 _SMALL: Final = 5_000
@@ -143,7 +139,7 @@ def fit_average(training: Rows, validation: Rows, steps: Steps, seed: int) -> Fi
     """The mean of the last 10 samples goes on: its distance to the objective, and the change to it."""
 
     def score(rows: Rows) -> F64:
-        return np.asarray(rows.x[:, MEAN_10] - rows.x[:, CURRENT] - rows.x[:, DISTANCE], np.float64)
+        return np.asarray(rows.x[:, MEAN_10] - rows.x[:, CURRENT] - rows.x[:, MARGIN], np.float64)
 
     def change(rows: Rows) -> F64:
         ahead = np.asarray(rows.x[:, MEAN_10] - rows.x[:, CURRENT], np.float64)

@@ -92,6 +92,12 @@ TARGET_FEATURES: Final = (
 """Of the target. What has a margin's name is the distance to the objective, positive below it."""
 
 N_TARGET: Final = len(TARGET_FEATURES)
+CURRENT: Final = TARGET_FEATURES.index("current")
+MEAN_3: Final = TARGET_FEATURES.index("mean_3")
+MEAN_10: Final = TARGET_FEATURES.index("mean_10")
+MARGIN: Final = TARGET_FEATURES.index("margin_current")
+RATIO: Final = TARGET_FEATURES.index("log_ratio_current")
+"""Where they stand in an input, which begins with the target's."""
 
 
 def input_names(others: Sequence[str] = METRICS[1:]) -> list[str]:

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.logistic import sigmoid
-from online_models.performance.input import TARGET_FEATURES
+from online_models.performance.input import CURRENT, MARGIN, MEAN_10, RATIO
 
 OPINIONS: Final = ("mixture", "persistence", "moving_average", "regression")
 N_OPINIONS: Final = len(OPINIONS)
@@ -25,10 +25,6 @@ N_OPINIONS: Final = len(OPINIONS)
 MIX: Final = np.dtype([("line", "f8", (2, 2)), ("covariance", "f8", (2, 3)), ("loss", "f8", (3,))])
 """Of a partition: slope and intercept of the simple scores, their covariances packed, and the discounted losses."""
 
-_RATIO: Final = TARGET_FEATURES.index("log_ratio_current")
-_CURRENT: Final = TARGET_FEATURES.index("current")
-_MEAN_10: Final = TARGET_FEATURES.index("mean_10")
-_MARGIN: Final = TARGET_FEATURES.index("margin_current")
 _SCALES: Final = 0.1
 _START_SLOPE: Final = 8.0
 _START_VARIANCE: Final = 30.0
@@ -106,5 +102,5 @@ def learn_mix(mix: Any, x: NDArray[Any], said: NDArray[Any], label: int) -> None
 def _score(x: NDArray[Any], k: int) -> float:
     """How far the target (0), or the mean of its last 10 (1), is beyond the objective."""
     if k == 0:
-        return float(x[_RATIO])
-    return float(_SCALES * (x[_MEAN_10] - x[_CURRENT] - x[_MARGIN]))
+        return float(x[RATIO])
+    return float(_SCALES * (x[MEAN_10] - x[CURRENT] - x[MARGIN]))

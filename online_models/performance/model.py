@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models import logistic
-from online_models.performance.input import LABEL_STRETCH, N_INPUTS, TARGET_FEATURES
+from online_models.performance.input import CURRENT, LABEL_STRETCH, MEAN_3, MEAN_10, N_INPUTS, RATIO
 from online_models.performance.mixture import N_OPINIONS, learn_mix, write_opinions
 from online_models.recursive import learn_linear, packed_size, predict_linear, start_regression
 from schemas.performance import HORIZON_STEPS
@@ -26,10 +26,6 @@ from schemas.performance import HORIZON_STEPS
 WARMING: Final = 500
 """Labels that a partition has seen before it says how sure it is."""
 
-_CURRENT: Final = TARGET_FEATURES.index("current")
-_MEAN_3: Final = TARGET_FEATURES.index("mean_3")
-_MEAN_10: Final = TARGET_FEATURES.index("mean_10")
-_RATIO: Final = TARGET_FEATURES.index("log_ratio_current")
 _N_REGRESSORS: Final = 4
 _PACKED: Final = packed_size(_N_REGRESSORS)
 _EXPERTS: Final = 3  # the line, persistence, the mean of the last 10
@@ -76,7 +72,7 @@ N_DRIVERS: Final = 5
 def new_breach(names: Sequence[str]) -> logistic.Logistic:
     """A regression that begins as persistence does: with the target's ratio to the objective, in deviations of it."""
     model = logistic.Logistic(names)
-    model.state["weight"][_RATIO] = _START_WEIGHT
+    model.state["weight"][RATIO] = _START_WEIGHT
     model.intercept[0] = -_START_WEIGHT
     return model
 
@@ -165,7 +161,7 @@ def predict_change(node: Any, x: NDArray[Any], out: NDArray[Any], regressor: NDA
     for h in range(out.shape[0]):
         out[h, 1] = min(max(predict_linear(node.line[h], regressor), -_CHANGE), _CHANGE)
         out[h, 2] = 0.0
-        out[h, 3] = x[_MEAN_10] - x[_CURRENT]
+        out[h, 3] = x[MEAN_10] - x[CURRENT]
         total = weighed = 0.0
         for k in range(_EXPERTS):
             square = (node.expert_error[h, k] + 1e-3) ** 2
@@ -290,4 +286,4 @@ def _score_breach(score: Any, probability: float, breach: int) -> None:
 
 @njit(cache=True)
 def _write_regressors(x: NDArray[Any], out: NDArray[Any]) -> None:
-    out[0], out[1], out[2], out[3] = x[_CURRENT], x[_MEAN_3], x[_MEAN_10], 1.0
+    out[0], out[1], out[2], out[3] = x[CURRENT], x[MEAN_3], x[MEAN_10], 1.0

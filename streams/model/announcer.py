@@ -23,6 +23,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas import header
 from schemas.error import ConflictError, InfraError
+from schemas.header import Headers
 from schemas.key import key_of
 from schemas.model import ModelAnnouncement
 from schemas.topic import MODEL_ANNOUNCEMENT
@@ -54,8 +55,6 @@ _FENCED: Final = (
 
 _silent = logging.getLogger(f"{__name__}.client")
 _silent.disabled = True  # what the client calls fatal is raised, and tried again
-
-Headers = list[tuple[str, bytes | None]]
 
 
 class Message(NamedTuple):
@@ -235,13 +234,8 @@ def _is_there(settings: Settings, messages: Sequence[Message]) -> bool:
 
 
 def _message(settings: Settings, one: ModelAnnouncement) -> Message:
-    headers: Headers = [
-        (header.CONTENT_TYPE, header.JSON),
-        (header.CE_SPECVERSION, b"1.0"),
-        (header.CE_ID, one.id.encode()),
-        (header.CE_SOURCE, b"/dwcp-streams/models"),
-        (header.CE_TYPE, MODEL_ANNOUNCEMENT.name.encode()),
-    ]
+    topic = MODEL_ANNOUNCEMENT.name
+    headers = [(header.CE_ID, one.id.encode()), *header.event_headers(topic, "models")]
     key = key_of(one.model_name, one.model_version)
     return Message(settings.name_of(MODEL_ANNOUNCEMENT), key, msgspec.json.encode(one), one.timestamp, headers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,30 +19,14 @@ from schemas.experiment import ExperimentResult, ExperimentState
 from schemas.network import HORIZON_MS, ForecastScore
 from streams.model import stage as stages
 from streams.model.stage import By, Catalogue
-from streams.model.store import Stored
-from tests.online_models.test_onnx_model import manifest
+from tests.catalogue import catalogue as catalogue_of
+from tests.catalogue import stage_of as stage_in
 
 HOUR_MS = 3_600_000
 RULE = WinnerRule(looks=5, look_every_ms=HOUR_MS, least_scores=10)
 LINKS = 120
-
-
-def catalogue(*versions: tuple[str, str], **said: Any) -> Catalogue:
-    """Versions of the forecaster, each raised to its stage."""
-    found = Catalogue()
-    for number, (version, stage) in enumerate(versions):
-        made = manifest(model_name="bandwidth", model_version=version, **said)
-        found.take(stages.announce(found, made, Stored(f"{number:064x}", 1), By("t", 1, "new")))
-        for _ in range(("candidate", "shadow", "challenger", "champion").index(stage)):
-            for one in stages.promote(found, "bandwidth", version, None, By("t", 2, "up")):
-                found.take(one)
-    return found
-
-
-def stage_of(known: Catalogue, version: str) -> str:
-    one = known.get("bandwidth", version)
-    assert one is not None
-    return one.stage + "!" * one.held
+catalogue = partial(catalogue_of, "bandwidth")
+stage_of = partial(stage_in, "bandwidth")
 
 
 def scores(gain: float, seed: int = 0, each: int = 20) -> list[ForecastScore]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from schemas.model import ModelRejection
 from streams.model import stage as stages
 from streams.model.stage import By, Catalogue
 from streams.model.store import Stored
+from tests.catalogue import catalogue as catalogue_of
+from tests.catalogue import stage_of as stage_in
 from tests.online_models.stream import LINK_TYPES, START_MS, transfer
 from tests.online_models.test_onnx_model import manifest
 
@@ -27,24 +30,8 @@ LINKS = 40
 QUICK = Rules(
     promote_by="labels", promotion=PromotionRule(least_labels=500, looks=5), look_every_ms=HOUR_MS, window_ms=60_000
 )
-
-
-def catalogue(*versions: tuple[str, str]) -> Catalogue:
-    """Versions of the selector, each raised to its stage."""
-    found = Catalogue()
-    for number, (version, stage) in enumerate(versions):
-        said = manifest(model_name="selector", model_version=version, metrics={"accuracy": 0.97})
-        found.take(stages.announce(found, said, Stored(f"{number:064x}", 1), By("t", 1, "new")))
-        for _ in range(("candidate", "shadow", "challenger", "champion").index(stage)):
-            for one in stages.promote(found, "selector", version, None, By("t", 2, "up")):
-                found.take(one)
-    return found
-
-
-def stage_of(known: Catalogue, version: str) -> str:
-    one = known.get("selector", version)
-    assert one is not None
-    return one.stage + "!" * one.held
+catalogue = partial(catalogue_of, "selector", metrics={"accuracy": 0.97})
+stage_of = partial(stage_in, "selector")
 
 
 def events(n: int, right: float, shadow_right: float = 0.0, seed: int = 0, **said: Any) -> dict[str, list[Any]]:

@@ -7,10 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from online_models.performance.input import INPUT_NAMES, TARGET_FEATURES
+from online_models.performance.input import INPUT_NAMES, RATIO
 from online_models.performance.mixture import N_OPINIONS, OPINIONS, learn_mix, new_mix, write_opinions
-
-RATIO = TARGET_FEATURES.index("log_ratio_current")
 
 
 def _losses(knows: str, seed: int, many: int = 1500) -> tuple[np.ndarray, np.ndarray]:
