@@ -172,7 +172,8 @@ class Result:
             rejected += [Rejection(r.row + first, r.error) for r in part.rejected]
             broadcasts += [b._replace(row=b.row + first) for b in part.broadcasts]
             for topic, output in part.outputs.items():
-                by_topic.setdefault(topic, []).append(output._replace(row=output.row + first))
+                if len(output.row):
+                    by_topic.setdefault(topic, []).append(output._replace(row=output.row + first))
         return Result({topic: _joined(outputs) for topic, outputs in by_topic.items()}, rejected, broadcasts)
 
     @staticmethod
@@ -207,10 +208,15 @@ def _in_row_order(outputs: Sequence[Output]) -> Output:
 
 
 def _joined(outputs: Sequence[Output]) -> Output:
+    if len(outputs) == 1:
+        return outputs[0]
     columns = {name: _concatenated([output.columns[name] for output in outputs]) for name in outputs[0].columns}
+    row = np.concatenate([output.row for output in outputs])
     keys = [key for output in outputs for key in output.key or ()]
     suffixes = [suffix for output in outputs for suffix in output.suffix or ()]
-    return Output(np.concatenate([output.row for output in outputs]), columns, keys or None, suffixes or None)
+    assert len(keys) in (0, len(row)), "all outputs of a topic have keys of their own, or none"
+    assert len(suffixes) in (0, len(row)), "all outputs of a topic have suffixes, or none"
+    return Output(row, columns, keys or None, suffixes or None)
 
 
 def _concatenated(pieces: Sequence[Sequence[Any] | NDArray[Any]]) -> Sequence[Any] | NDArray[Any]:

@@ -55,14 +55,6 @@ def _dtype(annotation: Any) -> type:
     )
 
 
-def _column(values: Sequence[Any], dtype: type) -> NDArray[Any]:
-    if dtype is np.object_:
-        return object_column(values)
-    if dtype is np.float64 and values.count(None) == len(values):  # numpy takes long to turn None into NaN
-        return np.full(len(values), np.nan)
-    return np.array(values, dtype)
-
-
 class Codec(Generic[R]):
     """The codec of one record type: reads every format, writes one.
 
@@ -80,7 +72,8 @@ class Codec(Generic[R]):
         hints = get_type_hints(record, include_extras=True)
         self.record = record
         self.fields: tuple[str, ...] = record.__struct_fields__
-        self._columns = [(name, _dtype(hints[name])) for name in self.fields]
+        self._dtypes = [(name, _dtype(hints[name])) for name in self.fields]
+        self._floats = [at for at, (_, dtype) in enumerate(self._dtypes) if dtype is np.float64]
         self._optional_ints = {name for name in self.fields if _is_optional_int(hints[name])}
         self._defaults = _defaults(record)
         self._decode = msgspec.json.Decoder(record).decode
@@ -141,8 +134,19 @@ class Codec(Generic[R]):
 
     def columns(self, records: Sequence[R]) -> Columns:
         """Columns of decoded records, one array of shape `[n]` per field."""
-        cells = list(zip(*map(astuple, records), strict=True)) or [()] * len(self._columns)
-        return {name: _column(values, dtype) for (name, dtype), values in zip(self._columns, cells, strict=True)}
+        cells = list(zip(*map(astuple, records), strict=True)) or [()] * len(self._dtypes)
+        # Numpy takes long to turn None into NaN, and most fields that may be missing are missing everywhere.
+        nothing = (None,) * len(records)
+        there = [at for at in self._floats if cells[at] != nothing]
+        floats = dict(zip(there, np.array([cells[at] for at in there], np.float64), strict=True))
+        missing = iter(np.full((len(self._floats) - len(there), len(records)), np.nan))
+        return {
+            name: floats[at] if at in floats
+            else next(missing) if dtype is np.float64
+            else object_column(cells[at]) if dtype is np.object_
+            else np.array(cells[at], dtype)
+            for at, (name, dtype) in enumerate(self._dtypes)
+        }  # fmt: skip
 
     def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:
         """As `write`, a byte string per row."""

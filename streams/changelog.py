@@ -25,9 +25,10 @@ from streams.agent import is_kept
 from streams.security import client_config
 from streams.settings import Settings
 from streams.snapshot import Chain, Content, Id, SnapshotLog
-from streams.stepper import Held, Stepper
+from streams.stepper import Stepper
 from streams.topic import admin
 from streams.watermark import watermarks
+from streams.work import Held
 
 _log = logging.getLogger(__name__)
 

@@ -43,8 +43,7 @@ class Chunk:
         """Consecutive chunks of one partition as one; its span is registered nowhere."""
         if len(chunks) == 1:
             return chunks[0]
-        records = [record for chunk in chunks for record in chunk.records]
-        return cls(chunks[0].tp, records, Span(chunks[0].span.first, chunks[-1].span.end))
+        return cls(chunks[0].tp, records_of(chunks), Span(chunks[0].span.first, chunks[-1].span.end))
 
     def message(self, generation_id: int | None) -> ConsumerMessage:
         """The one message that Faust sees; its offset is the first record's."""
@@ -53,6 +52,11 @@ class Chunk:
             self.tp.topic, self.tp.partition, self.span.first, last.timestamp / 1000.0, last.timestamp_type,
             None, None, self, None, 0, 0, self.tp, generation_id=generation_id,
         )  # fmt: skip
+
+
+def records_of(chunks: Sequence[Chunk]) -> Sequence[Any]:
+    """Records of all chunks."""
+    return chunks[0].records if len(chunks) == 1 else [record for chunk in chunks for record in chunk.records]
 
 
 async def fill(waiting: asyncio.Queue[Chunk | None], chunks: AsyncIterable[Chunk]) -> None:
@@ -73,6 +77,19 @@ def by_partition(chunks: Sequence[Chunk], max_records: int) -> list[list[Chunk]]
             groups.append(group)
         group.append(chunk)
     return groups
+
+
+def packs(groups: Sequence[Sequence[Chunk]], enough: int) -> list[list[Chunk]]:
+    """Groups of different partitions put together, in order, until they are so many records."""
+    found: list[list[Chunk]] = []
+    size = enough
+    for group in groups:
+        if size >= enough or any(chunk.tp == group[0].tp for chunk in found[-1]):
+            found.append([])
+            size = 0
+        found[-1] += group
+        size += sum(map(len, group))
+    return found
 
 
 class ChunkSchema(faust.Schema):

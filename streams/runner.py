@@ -1,6 +1,6 @@
 """The one guarded loop that every agent runs in.
 
-Chunk -> columns -> step -> bytes -> producer -> done. What is bad in a record goes to
+Chunks -> columns -> steps -> bytes -> producer -> done. What is bad in a record goes to
 the dead-letter or the late topic and the stream goes on; so does a record that a step
 fails on. Nothing else may go wrong quietly: Faust commits an event whose agent raised,
 so no exception leaves the loop. Trouble with the infrastructure, and a step that fails
@@ -12,38 +12,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterable, Mapping, Sequence
 from contextlib import nullcontext
 from time import perf_counter, time
 from typing import Any, Final
 
-import numpy as np
-
-from schemas.batch import Batch, Rejection, Result
-from schemas.error import DwcpError, InfraError, LateRecord, ValidationError
-from schemas.header import Headers
-from schemas.topic import DEAD_LETTER, LATE, NETWORK_FORECAST, Topic
-from streams.chunk import Chunk, by_partition, fill
-from streams.decision import log_decisions
-from streams.envelope import Envelope, control_headers, reject_headers, reject_record
+from schemas.batch import Batch, Result
+from schemas.error import DwcpError, InfraError
+from schemas.topic import NETWORK_FORECAST
+from streams.chunk import Chunk, by_partition, fill, packs, records_of
 from streams.fatal import die
-from streams.message import Messages
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
+from streams.outlet import Outlet
 from streams.partition import Homes
 from streams.publisher import Publish
+from streams.round import Round
 from streams.settings import Settings
 from streams.span import Spans
-from streams.stepper import Stepper, Work
+from streams.stepper import Stepper
 from streams.store import StateStore
 from streams.trace import traces
 from streams.wire import Wire
+from streams.work import Work
 
 _log = logging.getLogger(__name__)
 
-_HEADER_OVERHEAD_BYTES: Final = 512
 _REST_S: Final = 0.01
-_LARGE: Final = 256
+_LARGE: Final = 512
 """Records from which on a batch costs little more per record than a larger one."""
 
 
@@ -89,27 +86,25 @@ class Runner:
         self._stepper = stepper
         self._settings = settings
         self._tracker = tracker
-        self._publish = publish
+        self._outlet = Outlet(self.agent, settings, publish, metrics, wire, partitions)
         self._metrics = metrics
-        self._wire = wire
         self._spans = spans
-        self._envelopes = {t: Envelope(t, self.agent.name, wire.codec(t)) for t in self.agent.publishes}
         self._step_seconds = metrics.step_seconds.labels(self.agent.name)
         self._record_age = metrics.record_age_seconds.labels(self.agent.name)
         self._busy_seconds = metrics.busy_seconds.labels(self.agent.name)
         self._batch_records = metrics.batch_records.labels(self.agent.name)
         self._redelivered = metrics.redelivered.labels(self.agent.name)
         self._misrouted = metrics.misrouted.labels(settings.name_of(self.agent.source))
-        self._partitions = partitions
-        self._homes = Homes(self._partitions_of(self.agent.source))
+        self._homes = Homes(self._outlet.partitions_of(self.agent.source))
         self._events_in = metrics.events_in.labels(settings.name_of(self.agent.source))
 
     async def run(self, chunks: AsyncIterable[Chunk]) -> None:
         """Process chunks until they end.
 
-        Chunks that wait while one is processed are joined by partition, so that a busy
-        worker pays once per batch for what an idle one pays per chunk. After a round of small
-        batches the agent rests as long as that took, at most 10 ms, while others work and chunks gather.
+        Chunks that wait while others are processed are joined by partition, and small batches of several
+        partitions go together, so that a busy worker pays once per batch for what an idle one pays per chunk.
+        After a round of small batches the agent rests as long as that took, at most 10 ms, while others work and
+        chunks gather.
         """
         waiting: asyncio.Queue[Chunk | None] = asyncio.Queue(self._settings.buffer_batches)
         async with asyncio.TaskGroup() as tasks:
@@ -124,122 +119,75 @@ class Runner:
                     ready.append(waiting.get_nowait())
                 more = ready[-1] is not None
                 given = [c for c in ready if c is not None]
-                groups = by_partition(given, self._settings.batch_max_records)
+                together = packs(by_partition(given, self._settings.batch_max_records), _LARGE)
                 began = perf_counter()
-                for group in groups:
-                    await self.process(group)
+                for pack in together:
+                    await self.process(pack)
                     await asyncio.sleep(0)  # others' turn
-                is_small = sum(map(len, given)) < _LARGE * len(groups)
+                is_small = sum(map(len, given)) < _LARGE * len(together)
                 rest_s = min(perf_counter() - began, _REST_S) if is_small else 0.0
 
     async def process(self, chunks: Sequence[Chunk]) -> None:
-        """Process consecutive chunks of one partition and mark them done; never raises, except when cancelled."""
+        """Process chunks, those of a partition in order, and mark them done; never raises, except when cancelled."""
         # What a seek or a rebalance has overtaken comes again.
         begun = [chunk for chunk in chunks if self._tracker.begin(chunk.tp, chunk.span)]
         if not begun:
             return
-        batch = Chunk.join(begun)
+        given = [Chunk.join(some) for some in by_partition(begun, sys.maxsize)]
         started = perf_counter()
         try:
-            trace = traces(batch.records)
-            with nullcontext() if self._spans is None else self._spans.over(self.agent.name, batch, trace):
-                await self._apply(batch, trace)
+            trace = traces(records_of(given))
+            with nullcontext() if self._spans is None else self._spans.over(self.agent.name, given, trace):
+                await self._outlet.take(Round.of(given, await self._step_all(given)), trace)
+            for chunk in given:
+                self._count(chunk)
             for chunk in begun:
                 self._tracker.finish(chunk.span)
         except asyncio.CancelledError:
             raise
         except DwcpError as exc:
-            die(InfraError(f"{self._where(batch)}: {exc}"))
+            die(InfraError(f"{self._where(given)}: {exc}"))
         except Exception as exc:
-            _log.exception("%s: the step failed", self._where(batch))
-            die(InfraError(f"{self._where(batch)}: {type(exc).__name__}: {exc}"))
+            _log.exception("%s: the step failed", self._where(given))
+            die(InfraError(f"{self._where(given)}: {type(exc).__name__}: {exc}"))
         finally:
             self._busy_seconds.inc(perf_counter() - started)
             for chunk in begun:
                 self._tracker.leave(chunk.span)
 
-    async def _apply(self, chunk: Chunk, traced: Sequence[Headers] | None) -> None:
-        records = chunk.records
-        work = self._stepper.decode(records, chunk.tp.partition)
-        held = await self.store.at(chunk.tp.partition, chunk.span.first)
+    async def _step_all(self, chunks: Sequence[Chunk]) -> list[tuple[Work, Result]]:
+        """Decode chunks, one a partition, in one go, and step them."""
+        works = self._decode(chunks)
+        if len(works) == 1:
+            return [await self._step(chunks, works[0])]
+        return [await self._step([chunk], work) for chunk, work in zip(chunks, works, strict=True)]
+
+    def _decode(self, chunks: Sequence[Chunk]) -> list[Work]:
+        return self._stepper.decode_all([(chunk.tp.partition, chunk.records) for chunk in chunks])
+
+    async def _step(self, chunks: Sequence[Chunk], work: Work) -> tuple[Work, Result]:
+        """One step over a work: of one partition, or of several of a raw topic, whose states keep nothing."""
+        held = [await self.store.at(chunk.tp.partition, chunk.span.first) for chunk in chunks]
+        records = chunks[0].records
         if work.controls:
             await asyncio.get_running_loop().run_in_executor(None, self._stepper.prepare, work)
         try:
-            work = self._stepper.admit(held, records, work)
+            work = self._stepper.admit(held[0], records, work)
             started = perf_counter()
-            result = self._stepper.step(held, work)
+            result = self._stepper.step(held[0], work)
             self._observe(work.batch, result, perf_counter() - started)
         except (DwcpError, MemoryError):
             raise
         except Exception:
-            _log.exception("%s: the step failed; trying its records one by one", self._where(chunk))
+            _log.exception("%s: the step failed; trying its records one by one", self._where(chunks))
             self._metrics.step_failures.labels(self.agent.name).inc()
-            held = await self.store.rewind(chunk.tp.partition, chunk.span.first)
-            work = self._stepper.admit(held, records, self._stepper.decode(records, chunk.tp.partition))
-            result = self._stepper.step_each(held, work)
-        held.next_offset = chunk.span.end
-        rejected = work.rejected + [Rejection(int(work.row[r]), error) for r, error in result.rejected]
-        trace = None if traced is None else [traced[r] for r in work.row.tolist()]
-        rejected += await self._publish_outputs(work, result, trace)
-        await self._publish_broadcasts(work, result, trace)
-        await self._publish_rejects(chunk, work.origin, rejected)
-        self._record_age.observe(max(0.0, time() - records[0].timestamp / 1000))
-        self._metrics.newest_ms[chunk.tp] = records[-1].timestamp
-        self._events_in.inc(len(records))
+            held = [await self.store.rewind(chunk.tp.partition, chunk.span.first) for chunk in chunks]
+            work = self._stepper.admit(held[0], records, self._decode(chunks)[0])
+            result = self._stepper.step_each(held[0], work)
+        for one, chunk in zip(held, chunks, strict=True):
+            one.next_offset = chunk.span.end
         self._redelivered.inc(work.redelivered)
-        self._misrouted.inc(self._homes.strangers((r.key for r in records), chunk.tp.partition))
-
-    async def _publish_outputs(self, work: Work, result: Result, trace: Sequence[Headers] | None) -> list[Rejection]:
-        """Publish the outputs; what is too large for the broker becomes a reject of its input."""
-        oversized: list[Rejection] = []
-        limit = self._settings.output_max_bytes - _HEADER_OVERHEAD_BYTES
-        for topic, output in result.outputs.items():
-            if not len(output.row):
-                continue
-            messages = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
-            size = messages.value.size
-            if size.max() > limit:
-                for i in np.flatnonzero(size > limit).tolist():
-                    message = f"its {topic.kind} record has {size[i]} bytes, {limit} are allowed"
-                    oversized.append(Rejection(int(work.row[output.row[i]]), ValidationError("oversized", message)))
-                messages = messages.take(np.flatnonzero(size <= limit))
-            name = self._settings.name_of(topic)
-            await self._publish(name, messages)
-            log_decisions(topic, self._wire.codec(topic), messages)
-            self._metrics.events_out.labels(name).inc(len(messages))
-        return oversized
-
-    async def _publish_broadcasts(self, work: Work, result: Result, trace: Sequence[Headers] | None) -> None:
-        """Publish controls, each to every partition of its topic."""
-        for one in result.broadcasts:
-            name = self._settings.name_of(one.topic)
-            headers = control_headers(one, work.origins[one.row], self.agent.name, trace[one.row] if trace else ())
-            for partition in range(self._partitions_of(one.topic)):
-                await self._publish(name, Messages.of([None], [None], [headers]), partition=partition)
-
-    def _partitions_of(self, topic: Topic) -> int:
-        return self._partitions.get(self._settings.name_of(topic), topic.partitions)
-
-    async def _publish_rejects(self, chunk: Chunk, origin: Sequence[bytes], rejected: Sequence[Rejection]) -> None:
-        for topic, late in ((DEAD_LETTER, False), (LATE, True)):
-            chosen = [r for r in rejected if isinstance(r.error, LateRecord) == late]
-            if not chosen:
-                continue
-            records = [chunk.records[r.row] for r in chosen]
-            headers = [
-                reject_headers(record, origin[r.row], r.error, self.agent.name, chunk.tp.topic, chunk.tp.partition)
-                for record, r in zip(records, chosen, strict=True)
-            ]
-            name = self._settings.name_of(topic)
-            limit = 2 * self._settings.output_max_bytes
-            sent = [reject_record(record, own, limit) for record, own in zip(records, headers, strict=True)]
-            await self._publish(name, Messages.of(*zip(*sent, strict=True)))
-            self._metrics.events_out.labels(name).inc(len(chosen))
-            if late:
-                self._metrics.late.labels(self.agent.name).inc(len(chosen))
-                continue
-            for r in chosen:
-                self._metrics.dead_letters.labels(self.agent.name, r.error.reason).inc()
+        return work, result
 
     def _observe(self, batch: Batch, result: Result, elapsed_s: float) -> None:
         self._step_seconds.observe(elapsed_s)
@@ -249,5 +197,12 @@ class Runner:
             self._metrics.pba_predictions.inc(len(forecasts.row))
             self._metrics.pba_latency_ms.observe(1000 * elapsed_s / len(forecasts.row))
 
-    def _where(self, chunk: Chunk) -> str:
-        return f"agent {self.agent.name}, {chunk!r}"
+    def _count(self, chunk: Chunk) -> None:
+        records = chunk.records
+        self._record_age.observe(max(0.0, time() - records[0].timestamp / 1000))
+        self._metrics.newest_ms[chunk.tp] = records[-1].timestamp
+        self._events_in.inc(len(records))
+        self._misrouted.inc(self._homes.strangers((r.key for r in records), chunk.tp.partition))
+
+    def _where(self, chunks: Sequence[Chunk]) -> str:
+        return f"agent {self.agent.name}, {', '.join(map(repr, chunks))}"

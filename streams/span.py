@@ -1,4 +1,4 @@
-"""OpenTelemetry, where somebody wants it: a span per batch, linked to the traces of its records.
+"""OpenTelemetry, where somebody wants it: a span per round of batches, linked to the traces of its records.
 
 A batch belongs to many traces, so it is a span of its own. Outputs keep their inputs'
 `traceparent`: the links say which batch they went through. `DWCP_TRACE_EXPORTER` names
@@ -50,15 +50,15 @@ class Spans:
         self._group = group
 
     @contextmanager
-    def over(self, agent: str, chunk: Chunk, found: Sequence[Headers] | None) -> Iterator[None]:
+    def over(self, agent: str, chunks: Sequence[Chunk], found: Sequence[Headers] | None) -> Iterator[None]:
         """A span around the processing of a batch.
 
         Parameters
         ----------
         agent
             Who processes it.
-        chunk
-            The batch.
+        chunks
+            What is processed together, one chunk a partition.
         found
             Trace headers of each record, or None.
         """
@@ -73,15 +73,16 @@ class Spans:
             "messaging.system": "kafka",
             "messaging.operation.name": "process",
             "messaging.operation.type": "process",
-            "messaging.destination.name": chunk.tp.topic,
-            "messaging.destination.partition.id": str(chunk.tp.partition),
+            "messaging.destination.name": chunks[0].tp.topic,
             "messaging.consumer.group.name": self._group,
-            "messaging.kafka.offset": chunk.span.first,
-            "messaging.batch.message_count": len(chunk),
+            "messaging.batch.message_count": sum(map(len, chunks)),
             "dwcp.agent": agent,
             "dwcp.traces": len(contexts),
         }
-        name = f"process {chunk.tp.topic}"
+        if len(chunks) == 1:
+            attributes["messaging.destination.partition.id"] = str(chunks[0].tp.partition)
+            attributes["messaging.kafka.offset"] = chunks[0].span.first
+        name = f"process {chunks[0].tp.topic}"
         with self._tracer.start_as_current_span(name, kind=SpanKind.CONSUMER, attributes=attributes, links=links):
             yield
 

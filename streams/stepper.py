@@ -10,12 +10,12 @@ records without a value in a keyed topic, cut the batch where they stand.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from itertools import accumulate
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas import header
 from schemas.batch import Batch, Control, Rejection, Result
@@ -24,80 +24,12 @@ from schemas.error import DwcpError, InfraError, StepFailed
 from schemas.topic import INPUTS
 from streams.agent import Agent, State, is_kept
 from streams.shelf import Shelf
+from streams.work import Held, Placed, Work
 
 _log = logging.getLogger(__name__)
 
 _HOPELESS: Final = 64
 """So many records that all fail, with none that does not, are a broken step and not bad records."""
-
-
-@dataclass(slots=True)
-class Held:
-    """A partition's state: what it has seen, and up to where.
-
-    Parameters
-    ----------
-    state
-        The agent's.
-    next_offset
-        Of its source; None before the first record.
-    newest_origin
-        Newest raw offset seen, by raw topic and partition.
-    """
-
-    state: State
-    next_offset: int | None = None
-    newest_origin: dict[bytes, int] = field(default_factory=dict)
-
-
-class Placed(NamedTuple):
-    """A control, and how many rows of the batch stand before it."""
-
-    control: Control
-    before: int
-
-
-@dataclass(slots=True)
-class Work:
-    """Decoded records.
-
-    Parameters
-    ----------
-    batch
-        Those that a step takes.
-    row
-        Place among the records of each row of the batch, and after them of each control: rows of
-        a result beyond the batch's are its controls.
-    origin
-        Of every record.
-    rejected
-        What did not decode, by place among the records.
-    controls
-        In their order.
-    redelivered
-        How many were left out because they were seen before.
-    """
-
-    batch: Batch
-    row: NDArray[np.intp]
-    origin: list[bytes]
-    rejected: list[Rejection]
-    controls: list[Placed] = field(default_factory=list)
-    redelivered: int = 0
-
-    @property
-    def origins(self) -> list[bytes]:
-        """Origin of each row of a result."""
-        return (
-            self.batch.origin + [placed.control.origin for placed in self.controls]
-            if self.controls
-            else self.batch.origin
-        )
-
-    @property
-    def keys(self) -> list[bytes | None]:
-        """Key of each row of a result."""
-        return self.batch.key + [None] * len(self.controls) if self.controls else self.batch.key
 
 
 class Stepper:
@@ -144,9 +76,23 @@ class Stepper:
 
     def decode(self, records: Sequence[Any], partition: int) -> Work:
         """Columns of one partition's records, objects with `key, value, offset, timestamp, headers`."""
+        return self.decode_all([(partition, records)])[0]
+
+    def decode_all(self, parts: Sequence[tuple[int, Sequence[Any]]]) -> list[Work]:
+        """Columns of several partitions' records, decoded in one go.
+
+        Returns
+        -------
+        list
+            The work of each partition; of a raw topic all of it as one, since nothing
+            depends on where its records were read.
+        """
+        records = parts[0][1] if len(parts) == 1 else [record for _, some in parts for record in some]
+        origin = [one for partition, some in parts for one in self._origins(some, partition)]
+        end = list(accumulate(len(some) for _, some in parts))
+        partitions = [partition for partition, _ in parts]
         values = [r.value for r in records]
-        origin = self._origins(records, partition)
-        controls = {} if self._is_raw or None not in values else _controls(records, origin, partition)
+        controls = {} if self._is_raw or None not in values else _controls(records, origin, partitions, end)
         place = np.arange(len(records))
         if controls:
             place = np.delete(place, list(controls))
@@ -156,7 +102,7 @@ class Stepper:
         kept = [records[r] for r in row.tolist()] if len(row) < len(records) else records
         batch = Batch(
             topic=self.agent.source,
-            partition=partition,
+            partition=partitions[0],
             columns=self._codec.columns(decoded),
             key=[r.key for r in kept],
             offset=np.array([r.offset for r in kept], np.int64),
@@ -164,8 +110,9 @@ class Stepper:
             time_ms=np.array([r.timestamp for r in kept], np.int64),
         )
         placed = [Placed(control, int(np.searchsorted(row, at))) for at, control in controls.items()]
-        bad = [Rejection(int(place[r.row]), r.error) for r in rejected]
-        return Work(batch, np.append(row, [*controls]).astype(np.intp), origin, bad, placed)
+        bad = [Rejection(int(place[r.row]), r.error) for r in rejected] if controls else rejected
+        whole = Work(batch, np.append(row, [*controls]).astype(np.intp), origin, bad, placed)
+        return [whole] if self._is_raw or len(parts) == 1 else whole.cut(partitions, end)
 
     def admit(self, held: Held, records: Sequence[Any], work: Work) -> Work:
         """The work without redelivered records; their origins count as seen from now on."""
@@ -253,14 +200,16 @@ def _step(state: State, one: Batch | Control) -> Result:
     return state.control(one) if is_kept(state) else Result()
 
 
-def _controls(records: Sequence[Any], origin: Sequence[bytes], partition: int) -> dict[int, Control]:
-    """Controls by place among the records."""
+def _controls(
+    records: Sequence[Any], origin: Sequence[bytes], partitions: Sequence[int], end: Sequence[int]
+) -> dict[int, Control]:
+    """Controls by place among the records, those of each partition ending there."""
     found = {}
     for at, record in enumerate(records):
         if record.value is None:
             said = dict(record.headers)
             if kind := said.get(header.CONTROL):
-                body = said.get(header.CONTROL_BODY) or b""
+                body, partition = said.get(header.CONTROL_BODY) or b"", partitions[bisect_right(end, at)]
                 found[at] = Control(kind.decode("utf-8", "replace"), body, origin[at], partition, record.timestamp)
     return found
 

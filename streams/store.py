@@ -30,7 +30,8 @@ from streams.metric import Gauges, Metrics
 from streams.publisher import Publish
 from streams.settings import Settings
 from streams.snapshot import Id, Label, split
-from streams.stepper import Held, Stepper
+from streams.stepper import Stepper
+from streams.work import Held
 
 _log = logging.getLogger(__name__)
 

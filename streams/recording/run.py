@@ -23,8 +23,9 @@ from streams.envelope import Envelope, control_headers, reject_headers
 from streams.partition import murmur2_partition
 from streams.recording.format import Recorded
 from streams.settings import Settings
-from streams.stepper import Held, Stepper, Work
+from streams.stepper import Stepper
 from streams.trace import traces
+from streams.work import Held, Work
 
 Answers = Mapping[Topic, Sequence[Recorded]]
 

@@ -33,7 +33,8 @@ from streams import garbage
 from streams.agent import is_kept
 from streams.changelog import Record
 from streams.envelope import Envelope
-from streams.stepper import Held, Stepper
+from streams.stepper import Stepper
+from streams.work import Held
 
 BATCHES: Final = (1, 8, 64, 512)
 WORKERS: Final = (1, 2, 4)

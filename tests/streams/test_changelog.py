@@ -21,8 +21,9 @@ from streams.message import Messages
 from streams.metric import Metrics
 from streams.settings import Settings
 from streams.snapshot import SnapshotLog
-from streams.stepper import Held, Stepper
+from streams.stepper import Stepper
 from streams.store import StateStore
+from streams.work import Held
 from tests.online_models.stream import metric_stream
 
 VALUES = [msgspec.json.encode(m, enc_hook=float) for m in metric_stream(steps=150, nodes=4)]

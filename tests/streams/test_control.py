@@ -19,7 +19,8 @@ from streams.agent import declare
 from streams.envelope import control_headers
 from streams.recording.format import Recorded
 from streams.recording.run import run
-from streams.stepper import Held, Stepper, Work
+from streams.stepper import Stepper
+from streams.work import Held, Work
 
 
 class Threshold(PartitionState):
@@ -179,3 +180,18 @@ def test_a_broadcast_reaches_every_partition() -> None:
     assert [placed.control.kind for placed in work.controls] == ["test.threshold"]
     stepper.step(held, work)
     assert held.state.threshold[0] == 1.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sizes", [(9, 0, 1), (3, 4, 2), (1, 1, 9), (4, 3, 2)])
+def test_decoded_together_each_partition_has_its_own_controls_and_rejects(sizes: Sequence[int]) -> None:
+    stepper = Stepper(AGENT, SYSTEM_KEYED.name)
+    broken = Sent(b"n", b"{", 9, 9000, [(header.ORIGIN, b"raw/0/9")])
+    parts = [(4 + p, [*records()[9 - size :], broken][: size + p % 2]) for p, size in enumerate(sizes)]
+    for work, (partition, some) in zip(stepper.decode_all(parts), parts, strict=True):
+        alone = stepper.decode(some, partition)
+        assert (work.origin, work.controls) == (alone.origin, alone.controls)
+        assert [(row, str(error)) for row, error in work.rejected] == [(row, str(e)) for row, e in alone.rejected]
+        assert work.row.tolist() == alone.row.tolist()
+        assert (work.batch.partition, work.batch.key, work.origins) == (partition, alone.batch.key, alone.origins)
+        for name, column in alone.batch.columns.items():
+            np.testing.assert_array_equal(work.batch.columns[name], column)

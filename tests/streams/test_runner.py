@@ -17,9 +17,9 @@ from faust.types import TP
 from schemas import header
 from schemas.batch import Batch, Output, Rejection, Result
 from schemas.error import LateRecord, ValidationError
-from schemas.topic import DEAD_LETTER, LATE, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW, SYSTEM_SCORE
+from schemas.topic import DEAD_LETTER, LATE, NETWORK_RAW, SYSTEM_KEYED, SYSTEM_RAW, SYSTEM_SCORE, Topic
 from streams.agent import Agent, agents_by_name, declare
-from streams.chunk import Chunk
+from streams.chunk import Chunk, by_partition, packs
 from streams.message import Messages
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
@@ -369,6 +369,61 @@ def test_chunks_that_wait_are_joined_by_partition_and_in_order() -> None:
     assert joined.tracker.busy == 0
     assert joined.metrics.registry.get_sample_value("dwcp_batch_records_count", {"agent": "counting"}) == 2
     assert apart.metrics.registry.get_sample_value("dwcp_batch_records_count", {"agent": "counting"}) == 4
+
+
+def together(b: Bench, *chunks: Chunk) -> None:
+    asyncio.run(b.runner.process(chunks))
+
+
+def partitions_of_chunks(b: Bench) -> list[Chunk]:
+    """Good, bad, late and failing records, some partitions with nothing else."""
+    given = ([value(10), b"{"], [value(3), value(13)], [b""], [value(66), value(20), value(99)], [value(30)])
+    return [b.chunk(5 * p, values, p) for p, values in enumerate(given)]
+
+
+@pytest.mark.parametrize("source", [SYSTEM_KEYED, SYSTEM_RAW])
+def test_partitions_together_publish_what_each_alone_does(source: Topic) -> None:
+    agent = declare("counting", source=source, state=Fussy, publishes=(SYSTEM_SCORE,))
+    environment = {"DWCP_OUTPUT_MAX_BYTES": "1100"}
+    found = []
+    for is_joined in (False, True):
+        b = Bench()
+        b.runner = runner_of(agent, Settings.from_environment(environment), b.tracker, b.publish, b.metrics)
+        chunks = partitions_of_chunks(b)
+        if is_joined:
+            together(b, *chunks)
+        else:
+            b.process(*chunks)
+        assert [b.tracker.committable(chunk.tp) for chunk in chunks] == [chunk.span.end for chunk in chunks]
+        assert b.tracker.busy == 0
+        found.append(b)
+    alone, joined = found
+    where = {
+        h[header.ORIGIN]: (h[header.ERROR_PARTITION], h[header.ERROR_OFFSET])
+        for _, _, h in joined.out[DEAD_LETTER.name]
+    }
+    assert sorted(where.values()) == [(b"0", b"1"), (b"1", b"6"), (b"2", b"10"), (b"3", b"15"), (b"3", b"17")]
+    assert joined.out.keys() == alone.out.keys()
+    for topic in alone.out.keys() - {SYSTEM_SCORE.name} if source is SYSTEM_RAW else alone.out.keys():
+        assert sorted(joined.out[topic], key=str) == sorted(alone.out[topic], key=str)
+    assert len(joined.out[SYSTEM_SCORE.name]) == len(alone.out[SYSTEM_SCORE.name]) == 3
+
+
+def test_partitions_of_a_raw_topic_take_one_step() -> None:
+    b = Bench()
+    agent = declare("counting", source=SYSTEM_RAW, state=Counting, publishes=(SYSTEM_SCORE,))
+    b.runner = runner_of(agent, Settings.from_environment({}), b.tracker, b.publish, b.metrics)
+    together(b, *(b.chunk(0, [value(10)], p) for p in range(5)))
+    assert b.metrics.registry.get_sample_value("dwcp_batch_records_count", {"agent": "counting"}) == 1
+    assert b.scores() == [0, 1, 2, 3, 4]
+
+
+def test_packs_hold_a_partition_once_and_close_when_they_are_enough() -> None:
+    b = Bench()
+    groups = by_partition([b.chunk(3 * i, [value(10)] * 3, p) for i in range(3) for p in (0, 1, 2)], 3)
+    assert [[c.tp.partition for c in pack] for pack in packs(groups, 100)] == [[0, 1, 2]] * 3
+    assert [[c.tp.partition for c in pack] for pack in packs(groups[:3], 4)] == [[0, 1], [2]]
+    assert packs([], 4) == []
 
 
 def test_joined_chunks_stay_within_the_batch_limit() -> None:

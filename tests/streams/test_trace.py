@@ -208,7 +208,7 @@ def test_a_batch_that_is_cancelled_ends_its_span(exporter: InMemorySpanExporter)
     async def publish(*_: Any, **__: Any) -> None:
         raise asyncio.CancelledError
 
-    bench.runner._publish = publish  # type: ignore[assignment]
+    bench.runner._outlet._publish = publish  # type: ignore[assignment]
     with pytest.raises(asyncio.CancelledError):
         bench.process(chunk(bench, []))
     spans: Sequence[ReadableSpan] = exporter.get_finished_spans()
@@ -241,7 +241,7 @@ def test_spans_reach_a_collector_over_otlp(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         spans = open_spans(Settings.from_environment({"DWCP_TRACE_EXPORTER": "otlp", "DWCP_INSTANCE_ID": "w-1"}))
         assert spans is not None
-        with spans.over("a", Bench().chunk(0, [value(1)]), [[("traceparent", parent(9))]]):
+        with spans.over("a", [Bench().chunk(0, [value(1)])], [[("traceparent", parent(9))]]):
             pass
         spans.close()
         server.shutdown()
@@ -268,7 +268,7 @@ def test_a_collector_that_does_not_answer_holds_up_no_stop(monkeypatch: pytest.M
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     spans = open_spans(Settings.from_environment({"DWCP_TRACE_EXPORTER": "otlp"}))
     assert spans is not None
-    with spans.over("a", Bench().chunk(0, [value(1)]), None):
+    with spans.over("a", [Bench().chunk(0, [value(1)])], None):
         pass
     started = time.monotonic()
     spans.close()
