@@ -139,8 +139,7 @@ class Runner:
             trace = traces(records_of(given))
             with nullcontext() if self._spans is None else self._spans.over(self.agent.name, given, trace):
                 await self._outlet.take(Round.of(given, await self._step_all(given)), trace)
-            for chunk in given:
-                self._count(chunk)
+            self._count(given)
             for chunk in begun:
                 self._tracker.finish(chunk.span)
         except asyncio.CancelledError:
@@ -197,12 +196,15 @@ class Runner:
             self._metrics.pba_predictions.inc(len(forecasts.row))
             self._metrics.pba_latency_ms.observe(1000 * elapsed_s / len(forecasts.row))
 
-    def _count(self, chunk: Chunk) -> None:
-        records = chunk.records
-        self._record_age.observe(max(0.0, time() - records[0].timestamp / 1000))
-        self._metrics.newest_ms[chunk.tp] = records[-1].timestamp
-        self._events_in.inc(len(records))
-        self._misrouted.inc(self._homes.strangers((r.key for r in records), chunk.tp.partition))
+    def _count(self, chunks: Sequence[Chunk]) -> None:
+        now, strangers = time(), 0
+        for chunk in chunks:
+            records = chunk.records
+            self._record_age.observe(max(0.0, now - records[0].timestamp / 1000))
+            self._metrics.newest_ms[chunk.tp] = records[-1].timestamp
+            strangers += self._homes.strangers((r.key for r in records), chunk.tp.partition)
+        self._events_in.inc(sum(map(len, chunks)))
+        self._misrouted.inc(strangers)
 
     def _where(self, chunks: Sequence[Chunk]) -> str:
         return f"agent {self.agent.name}, {', '.join(map(repr, chunks))}"
