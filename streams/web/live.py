@@ -105,7 +105,7 @@ class Live:
 
     def _worker(self) -> dict[str, Any]:
         app, sample = self._app, self._app.metrics.registry.get_sample_value
-        lag, seconds = app.lag(), app.lag_seconds()
+        lag, seconds = app.lag.records(), app.lag.seconds()
         counts = {m.name: sum(s.value for s in m.samples if s.name.endswith("_total")) for m in _counters(app)}
         now = time.monotonic()
         if not self._rates or now - self._rates[-1][0] > _PERIOD_S / 2:
