@@ -21,6 +21,7 @@ import numba
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from app import app
 from online_models.kernel_cache import source_digest
 from schemas.topic import TOPICS
 from streams.demo.process import free_port
@@ -55,6 +56,8 @@ def place() -> Iterator[Place]:
     made.volume("data", "/var/lib/dwcp/data", user)
     made.volume("prometheus", "/prometheus", services()["prometheus"]["user"])
     kernels = made.volume("kernels", "/var/cache/dwcp", user)
+    for agent in app.declared.values():
+        agent.warm()  # here, where other tests find what was compiled, and not in folders that are deleted
     compiled = Path(numba.config.CACHE_DIR)
     if compiled.name == source_digest() and compiled.is_dir():
         tree_copy(compiled, kernels / compiled.name, user)
