@@ -79,16 +79,17 @@ def by_partition(chunks: Sequence[Chunk], max_records: int) -> list[list[Chunk]]
     return groups
 
 
-def packs(groups: Sequence[Sequence[Chunk]], enough: int) -> list[list[Chunk]]:
-    """Groups of different partitions put together, in order, until they are so many records."""
+def packs(groups: Sequence[Sequence[Chunk]], max_records: int) -> list[list[Chunk]]:
+    """Groups of different partitions put together, in order, as `by_partition` does with chunks of one."""
     found: list[list[Chunk]] = []
-    size = enough
+    room = 0
     for group in groups:
-        if size >= enough or any(chunk.tp == group[0].tp for chunk in found[-1]):
+        size = sum(map(len, group))
+        if size > room or any(chunk.tp == group[0].tp for chunk in found[-1]):
             found.append([])
-            size = 0
+            room = max_records
         found[-1] += group
-        size += sum(map(len, group))
+        room -= size
     return found
 
 

@@ -107,6 +107,7 @@ class Runner:
         chunks gather.
         """
         waiting: asyncio.Queue[Chunk | None] = asyncio.Queue(self._settings.buffer_batches)
+        most = self._settings.batch_max_records
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(fill(waiting, chunks))
             more = True
@@ -119,7 +120,7 @@ class Runner:
                     ready.append(waiting.get_nowait())
                 more = ready[-1] is not None
                 given = [c for c in ready if c is not None]
-                together = packs(by_partition(given, self._settings.batch_max_records), _LARGE)
+                together = packs(by_partition(given, most), min(most, _LARGE))
                 began = perf_counter()
                 for pack in together:
                     await self.process(pack)

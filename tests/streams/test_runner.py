@@ -418,11 +418,12 @@ def test_partitions_of_a_raw_topic_take_one_step() -> None:
     assert b.scores() == [0, 1, 2, 3, 4]
 
 
-def test_packs_hold_a_partition_once_and_close_when_they_are_enough() -> None:
+def test_packs_hold_a_partition_once_and_stay_within_the_limit() -> None:
     b = Bench()
     groups = by_partition([b.chunk(3 * i, [value(10)] * 3, p) for i in range(3) for p in (0, 1, 2)], 3)
     assert [[c.tp.partition for c in pack] for pack in packs(groups, 100)] == [[0, 1, 2]] * 3
-    assert [[c.tp.partition for c in pack] for pack in packs(groups[:3], 4)] == [[0, 1], [2]]
+    assert [[c.tp.partition for c in pack] for pack in packs(groups[:3], 6)] == [[0, 1], [2]]
+    assert [[c.tp.partition for c in pack] for pack in packs(groups[:3], 2)] == [[0], [1], [2]]
     assert packs([], 4) == []
 
 
