@@ -40,14 +40,15 @@ def ask(model: Model | None, x: NDArray[np.float32], outputs: Mapping[str, tuple
         Of each output float64 `[n, *shape]`.
     """
     n = len(x)
+    if model is None or not n:
+        return [np.full((n, *shape), np.nan) for shape in outputs.values()]
     found: Mapping[str, NDArray[Any]] = {}
-    if model is not None and n:
-        try:
-            found = model.predict(x)
-        except ModelError:
-            if n > 1:
-                first, rest = ask(model, x[: n // 2], outputs), ask(model, x[n // 2 :], outputs)
-                return [np.concatenate(pair) for pair in zip(first, rest, strict=True)]
+    try:
+        found = model.predict(x)
+    except ModelError:
+        if n > 1:
+            first, rest = ask(model, x[: n // 2], outputs), ask(model, x[n // 2 :], outputs)
+            return [np.concatenate(pair) for pair in zip(first, rest, strict=True)]
     if all(name in found and found[name].size == n * np.prod(shape, dtype=int) for name, shape in outputs.items()):
         return [np.asarray(found[name], np.float64).reshape(n, *shape) for name, shape in outputs.items()]
     return [np.full((n, *shape), np.nan) for shape in outputs.values()]

@@ -128,12 +128,12 @@ class PartitionState(ABC):
         """Apply a batch: the records it yields, and the rows it rejects."""
         if not len(batch):
             return Result()
-        timestamp = batch.columns["timestamp"]
-        newest = max(int(timestamp.max()), int(self._clock[0]))
-        if newest // self.turn_ms == self._clock[0] // self.turn_ms:
+        before = int(self._clock[0])
+        newest = max(batch.newest_ms, before)
+        if newest // self.turn_ms == before // self.turn_ms:
             self._clock[0] = newest
             return self.apply(batch)
-        clock = np.concatenate((self._clock, np.maximum(np.maximum.accumulate(timestamp), self._clock[0])))
+        clock = np.maximum.accumulate(np.concatenate((self._clock, batch.columns["timestamp"])))
         turn = clock // self.turn_ms
         cuts = [0, *np.flatnonzero(turn[1:] != turn[:-1]).tolist(), len(batch)]
         results = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,19 @@ def object_column(values: Sequence[Any]) -> Column:
     return column
 
 
-@dataclass(slots=True)
+def matrix(columns: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float64]:
+    """Some columns side by side, `[n, name]`.
+
+    >>> matrix({"a": np.array([1, 2]), "b": np.array([0.5, np.nan])}, ("b", "a")).tolist()
+    [[0.5, 1.0], [nan, 2.0]]
+    """
+    found = np.empty((len(columns[names[0]]), len(names)))
+    for at, name in enumerate(names):
+        found[:, at] = columns[name]
+    return found
+
+
+@dataclass
 class Batch:
     """The decodable records of one chunk of one partition, as columns.
 
@@ -58,6 +71,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    @cached_property
+    def newest_ms(self) -> int:
+        """Newest event time; every part of a state wants to know."""
+        return int(self.columns["timestamp"].max())
 
     def take(self, first: int, end: int) -> Batch:
         """Rows `[first, end)`."""
@@ -179,6 +197,9 @@ class Result:
     @staticmethod
     def merge(results: Sequence[Result]) -> Result:
         """Results of several steps over the same batch as one; a row is rejected once, for the first reason."""
+        results = [result for result in results if result.outputs or result.rejected or result.broadcasts]
+        if len(results) == 1:
+            return results[0]
         by_topic: dict[Topic, list[Output]] = {}
         rejected: dict[int, Rejection] = {}
         for result in results:

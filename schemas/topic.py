@@ -32,7 +32,7 @@ FOREVER: Final = -1
 """A retention: nothing is deleted by age."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: outputs are looked up by their topic all the time
 class Topic:
     """One row of the table.
 

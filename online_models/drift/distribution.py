@@ -11,11 +11,13 @@ when a record of a later one arrives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from online_models.drift.divergence import ALERT_PSI, BINS, WARN_PSI, binned_ks, binned_psi, ks_limit
@@ -115,10 +117,13 @@ class Distribution:
         Parameters
         ----------
         time_ms
-            Event times, UTC epoch ms, `[n]`.
+            Event times, UTC epoch ms, `[n]`, at least one.
         x
             The features, `[n, feature]`; NaN where one is missing.
         """
+        if time_ms.max() // self._window_ms <= self.progress[0]:  # nearly always: no window ends
+            self._take(x)
+            return []
         window = np.maximum(np.maximum.accumulate(time_ms // self._window_ms), self.progress[0])
         before = np.concatenate((self.progress[:1], window[:-1]))
         cuts = [*np.flatnonzero(window != before).tolist(), len(window)]
@@ -131,41 +136,8 @@ class Distribution:
         return found
 
     def _take(self, x: NDArray[np.floating[Any]]) -> None:
-        if not len(x):
-            return
-        if self.progress[4]:
-            n_features = len(self.names)
-            cell = (x[:, :, None] >= self.edges).sum(axis=2)
-            cell[np.isnan(x)] = BINS
-            cell += CELLS * np.arange(n_features)
-            self.count += np.bincount(cell.ravel(), minlength=CELLS * n_features).reshape(n_features, CELLS)
-        else:
-            self._sample(x)
-        self.progress[1] += len(x)
-
-    def _sample(self, x: NDArray[np.floating[Any]]) -> None:
-        """Keep rows whose number hashes low enough; when there is no room for them, half as low."""
-        _, seen, kept, halvings, _ = self.progress.tolist()
-        number = np.arange(seen, seen + len(x), dtype=np.int64)
-        new = np.flatnonzero(_low(number, halvings))
-        end = kept + len(new)
-        if end <= SAMPLE:
-            self.sampled[kept:end] = number[new]
-            self.sample[kept:end] = x[new]
-            self.progress[2] = end
-            return
-        numbers = np.concatenate((self.sampled[:kept], number[new]))
-        rows = np.concatenate((self.sample[:kept], x[new].astype(np.float32)))
-        while len(numbers) > SAMPLE:
-            halvings += 1
-            low = _low(numbers, halvings)
-            numbers, rows = numbers[low], rows[low]
-        self.sampled[: len(numbers)] = numbers
-        self.sample[: len(rows)] = rows
-        # What a halving let go must not stay behind: when that happens depends on how the stream was cut.
-        self.sampled[len(numbers) : kept] = 0
-        self.sample[len(rows) : kept] = 0.0
-        self.progress[2:4] = len(numbers), halvings
+        x = np.ascontiguousarray(x, np.float64)
+        _take(x, self.edges, self.count, self.sample, self.sampled, self.progress)
 
     def _close(self) -> list[Drift]:
         """Judge the window that ended, or make it the reference; too few rows go on into the next."""
@@ -218,9 +190,61 @@ def _apart(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(repeated, np.nextafter(edges.astype(np.float32), np.float32(np.inf)).astype(np.float64), edges)
 
 
-def _low(number: NDArray[np.int64], halvings: int) -> NDArray[np.bool_]:
+@njit(cache=True)
+def _take(
+    x: NDArray[Any], edges: NDArray[Any], count: NDArray[Any], sample: NDArray[Any], sampled: NDArray[Any],
+    progress: NDArray[Any],
+) -> None:  # fmt: skip
+    """Count the values of rows by bin; without a reference, sample the rows."""
+    for i in range(len(x)):
+        if progress[4]:
+            for j in range(len(edges)):
+                count[j, _cell(edges[j], x[i, j])] += 1
+        else:
+            _sample(x[i], sample, sampled, progress)
+        progress[1] += 1
+
+
+@njit(cache=True)
+def _cell(edges: NDArray[Any], value: float) -> int:
+    if math.isnan(value):
+        return BINS
+    cell = 0
+    for edge in edges:
+        cell += value >= edge
+    return cell
+
+
+@njit(cache=True)
+def _sample(row: NDArray[Any], sample: NDArray[Any], sampled: NDArray[Any], progress: NDArray[Any]) -> None:
+    """Keep a row whose number hashes low enough; when there is no room for it, half as low."""
+    number = progress[1]
+    while progress[2] == SAMPLE and _is_low(number, progress[3]):
+        _halve(sample, sampled, progress)
+    if _is_low(number, progress[3]):
+        sampled[progress[2]] = number
+        sample[progress[2]] = row
+        progress[2] += 1
+
+
+@njit(cache=True)
+def _halve(sample: NDArray[Any], sampled: NDArray[Any], progress: NDArray[Any]) -> None:
+    progress[3] += 1
+    kept = 0
+    for k in range(SAMPLE):
+        if _is_low(sampled[k], progress[3]):
+            sampled[kept] = sampled[k]
+            sample[kept] = sample[k]
+            kept += 1
+    sampled[kept:] = 0
+    sample[kept:] = 0.0
+    progress[2] = kept
+
+
+@njit(cache=True)
+def _is_low(number: int, halvings: int) -> bool:
     """Whether a row's number hashes (SplitMix64) below `2 ** -halvings` of the range; periods do not survive it."""
-    z = (number.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (np.uint64(number) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (z >> np.uint64(32)) < np.uint64(2 ** (32 - halvings))
+    return bool((z >> np.uint64(32)) < (np.uint64(1) << np.uint64(32 - halvings)))

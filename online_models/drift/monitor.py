@@ -92,6 +92,8 @@ class DriftMonitor:
         errors
             The observations, 0..1.
         """
+        if not rows:
+            return []
         shifts = []
         memory = self.memory[0]
         total, size = float(memory["sum"]), int(memory["size"])

@@ -8,10 +8,11 @@ batches turns at the same records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from online_models.drift.monitor import Shift
@@ -45,7 +46,7 @@ class Trust:
         self.memory[0] = np.zeros((), TRUST)
         self.memory["factor"] = 1.0
 
-    def take(self, row: NDArray[np.intp], error: NDArray[np.floating[Any]], shifts: Iterable[Shift]) -> None:
+    def take(self, row: NDArray[np.intp], error: NDArray[np.floating[Any]], shifts: Sequence[Shift]) -> None:
         """Take a batch in.
 
         Parameters
@@ -57,6 +58,8 @@ class Trust:
         shifts
             Drift alerts in them, in their order; they tell from the next turn on, and errors count from there.
         """
+        if self.memory["allowed"][0] == 0.0 and not shifts:
+            return
         first = 0
         for shift in shifts:
             end = int(np.searchsorted(row, shift.row, side="right"))
@@ -103,8 +106,9 @@ class Trust:
         return 1.0
 
 
-def doubted(probability: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Probabilities drawn towards one half.
+@register_jitable
+def doubted(probability: Any, factor: float) -> Any:
+    """Probabilities, or one, drawn towards one half.
 
     >>> doubted(np.array([0.9, 0.1, 0.5]), 0.5)
     array([0.7, 0.3, 0.5])

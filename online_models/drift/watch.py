@@ -8,7 +8,6 @@ models' own monitors.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -20,7 +19,7 @@ from online_models.partition import PartitionState
 from online_models.selector.feature import feature_matrix
 from online_models.served import Served
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Control, Output, Result
+from schemas.batch import Batch, Control, Output, Result, matrix
 from schemas.compression import FEATURES
 from schemas.topic import COMPRESSION_PREDICTION, DRIFT_ALERT, NETWORK_FORECAST, Topic
 
@@ -65,9 +64,9 @@ class DistributionWatch(PartitionState):
         served = (self._model,) if self.inputs else ()
         super().__init__(_ROW, {**self._distribution.arrays, "said": self._said}, served=served)
 
-    @abstractmethod
-    def matrix(self, batch: Batch) -> NDArray[Any]:
+    def matrix(self, columns: Mapping[str, Any]) -> NDArray[Any]:
         """What is watched of each record, `[n, name]`; NaN where missing."""
+        return matrix(columns, self.names)
 
     def refer(self, reference: Mapping[str, Sequence[float]], version: str) -> None:
         """Hold the stream against a model's training data from now on, as its manifest carries it."""
@@ -86,15 +85,16 @@ class DistributionWatch(PartitionState):
 
     def apply(self, batch: Batch) -> Result:
         """Count the records; alerts of the windows that they end."""
-        if not len(batch):
-            return Result()
-        time_ms = np.ascontiguousarray(batch.columns["timestamp"], np.int64)
-        found = self._distribution.step(time_ms, self.matrix(batch))
+        return self._count(batch.columns)
+
+    def _count(self, columns: Mapping[str, Any]) -> Result:
+        time_ms = np.asarray(columns["timestamp"], np.int64)
+        found = self._distribution.step(time_ms, self.matrix(columns))
         if not found:
             return Result()
         alerts = sum(drift.level == "alert" for _, drift in found)
         self._said += (len(found) - alerts, alerts)
-        return Result({DRIFT_ALERT: self._records(batch, found)})
+        return Result({DRIFT_ALERT: self._records(time_ms, found)})
 
     def restored(self) -> None:
         """Nothing is derived."""
@@ -110,14 +110,15 @@ class DistributionWatch(PartitionState):
 
     @classmethod
     def warm(cls) -> None:
-        """Nothing is compiled."""
+        """Compile the counting."""
+        Distribution(cls.names).step(np.zeros(1, np.int64), np.zeros((1, len(cls.names))))
 
-    def _records(self, batch: Batch, found: Sequence[tuple[int, Drift]]) -> Output:
+    def _records(self, time_ms: NDArray[np.int64], found: Sequence[tuple[int, Drift]]) -> Output:
         row = np.array([at for at, _ in found], np.intp)
         drifts = [drift for _, drift in found]
         version = self._distribution.reference_version
         columns: dict[str, Sequence[Any] | NDArray[Any]] = {
-            "timestamp": batch.columns["timestamp"][row],
+            "timestamp": time_ms[row],
             "model": [self.model] * len(row),
             "feature": [drift.feature for drift in drifts],
             "statistic": [drift.statistic for drift in drifts],
@@ -141,14 +142,10 @@ class AnswerWatch(DistributionWatch):
         for result in results:
             answer = result.outputs.get(self.answers)
             if answer is not None:
-                found = self.apply(_answered(batch, self.answers, self.names, answer))
+                found = self._count(answer.columns)
                 outputs = {topic: one._replace(row=answer.row[one.row]) for topic, one in found.outputs.items()}
                 return Result(outputs)
         return Result()
-
-    def matrix(self, batch: Batch) -> NDArray[Any]:
-        """The answers as published."""
-        return _columns(batch, self.names)
 
 
 class SelectorInputWatch(DistributionWatch):
@@ -158,9 +155,9 @@ class SelectorInputWatch(DistributionWatch):
     names = FEATURES
     inputs = True
 
-    def matrix(self, batch: Batch) -> NDArray[Any]:
+    def matrix(self, columns: Mapping[str, Any]) -> NDArray[Any]:
         """The features as trained models take them."""
-        return feature_matrix(batch.columns)
+        return feature_matrix(columns)
 
 
 class SelectorAnswerWatch(AnswerWatch):
@@ -178,10 +175,6 @@ class ForecasterInputWatch(DistributionWatch):
     names = _NETWORK_INPUTS
     inputs = True
 
-    def matrix(self, batch: Batch) -> NDArray[Any]:
-        """The samples."""
-        return _columns(batch, self.names)
-
 
 class ForecasterAnswerWatch(AnswerWatch):
     """The four forecasts."""
@@ -189,13 +182,3 @@ class ForecasterAnswerWatch(AnswerWatch):
     model = "bandwidth"
     names = _FORECASTS
     answers = NETWORK_FORECAST
-
-
-def _answered(batch: Batch, topic: Topic, names: Sequence[str], answer: Output) -> Batch:
-    """Answers as a batch of their own: these columns and the times, without keys and origins."""
-    columns = {name: np.asarray(answer.columns[name]) for name in ("timestamp", *names)}
-    return Batch(topic, batch.partition, columns, [None] * len(answer.row), batch.offset[answer.row], [])
-
-
-def _columns(batch: Batch, names: Sequence[str]) -> NDArray[np.float64]:
-    return np.column_stack([batch.columns[name] for name in names]).astype(np.float64)
