@@ -1,6 +1,6 @@
 """The selector's 19 features as numbers: for the online models, and for trained ones.
 
-Heavy tails go through logarithms. The model of utilities (`utility_inputs`) gets few inputs per side, among them the
+Heavy tails go through logarithms. The model of utilities (`inputs_of`) gets few inputs per side, among them the
 time on the wire, which is the payload over the link's bandwidth and two round trips. River's logistic
 regression (`selector_inputs`) gets all features, categories one-hot, and the ratio of the two utilities by *history*.
 A missing value stays NaN, which is imputation by the running mean. Trained models get the 19 features as
@@ -17,7 +17,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.encoding import Category, bucket_codes
-from online_models.selector.oracle import FORMULA, history, utilities
+from online_models.selector.oracle import FORMULA, MEASURED, history, utilities
+from schemas.batch import matrix
 from schemas.compression import FEATURES, CompressionTelemetry
 from schemas.constraint import checks_of
 from schemas.field import LINK_TYPES, PAYLOAD_TYPES
@@ -70,11 +71,14 @@ HDE_INPUTS: Final = (
 )  # fmt: skip
 """Inputs of the utility model by side, in order; `lately` is by AMST's recent rate where the link has more to give."""
 
-_UTILITY_FIELDS: Final = (
-    "bandwidth_available_mbps", "rtt_ms", "payload_size", "bandwidth_utilization", "hde_compression_ratio",
-    "hde_latency_ms", "hde_cpu_usage", "amst_transfer_rate_mbps", "amst_latency_ms", "amst_cpu_usage",
-    "amst_stream_count", "hde_delta_hit_rate", "entropy_estimate", "repetition_score",
+_NUMBERS: Final = (
+    "bandwidth_available_mbps", "rtt_ms", "payload_size", "bandwidth_utilization", "amst_stream_count",
+    "hde_delta_hit_rate", "entropy_estimate", "repetition_score",
+    *MEASURED,
 )  # fmt: skip
+BANDWIDTH, RTT, SIZE, UTILIZATION, STREAMS, HITS, ENTROPY, REPETITION, HISTORY = range(9)
+"""Where a transfer's `numbers` stand; from `HISTORY` on what was `MEASURED` lately."""
+
 _MIB: Final = 1048576.0
 _MIB_MS: Final = 8388.608
 """Milliseconds that a MiB takes at 1 Mbps."""
@@ -116,12 +120,9 @@ def selector_inputs(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     return out
 
 
-def utility_inputs(columns: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Inputs of a batch for HDE's and for AMST's utility, `[n, 15]` each; NaN where unknown."""
-    fields = np.stack([np.asarray(columns[name], np.float64) for name in _UTILITY_FIELDS], axis=1)
-    hde, amst = np.empty((len(fields), len(HDE_INPUTS))), np.empty((len(fields), len(AMST_INPUTS)))
-    _utility_inputs(fields, hde, amst)
-    return hde, amst
+def numbers(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """What the online model is told of a batch, `[n, number]`; NaN where missing."""
+    return matrix(columns, _NUMBERS)
 
 
 def payload_kinds(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
@@ -158,26 +159,32 @@ def _log_inputs(out: NDArray[Any], logged: int, ratio_at: int, hde: NDArray[Any]
 
 
 @njit(cache=True)
-def _utility_inputs(fields: NDArray[Any], hde: NDArray[Any], amst: NDArray[Any]) -> None:
-    for i in range(len(fields)):
-        f = fields[i]
-        bandwidth, rtt, mib = _log(f[0]), np.log(f[1] + 0.1), _log(f[2] / _MIB)
-        ratio, latency, cpu, utilization = _log(f[4]), _log(f[5]), _log(f[6]), f[3] / 50.0
-        size, round_trips = f[2] / _MIB, 2.0 * f[1]
-        wire = size * _MIB_MS / f[0] + round_trips
-        rate = f[0] if np.isnan(f[7]) else min(max(f[7], 0.01), f[0])
-        lately = size * _MIB_MS / rate + round_trips
-        a = amst[i]
-        a[0], a[1], a[2], a[3], a[4] = bandwidth, rtt, mib, np.log(wire), np.log(lately / size + 1.0)
-        # A mechanism works for what it sends and for as long as it waits; in what proportion is not known.
-        a[5], a[6] = np.log(100.0 * size + lately), np.log(100.0 * size + 0.3 * lately)
-        a[7], a[8], a[9], a[10] = utilization, ratio, latency, cpu
-        a[11], a[12], a[13], a[14] = _log(f[7]), _log(f[8]), _log(f[9]), _log(f[10])
-        h = hde[i]
-        per_mib, entropy, repetition = np.log(wire / size + 10.0), f[12] / 2.0 - 2.5, np.log1p(f[13]) - 1.0
-        h[0], h[1], h[2], h[3], h[4], h[5] = per_mib, mib, ratio, latency, cpu, utilization
-        h[6], h[7], h[8], h[9] = entropy, entropy * per_mib, entropy**2, entropy**2 * per_mib
-        h[10], h[11], h[12], h[13], h[14] = bandwidth, rtt, repetition, repetition * per_mib, f[11] / 50.0
+def inputs_of(f: NDArray[Any], h: NDArray[Any], a: NDArray[Any]) -> None:
+    """Inputs for HDE's and for AMST's utility, NaN where unknown, of one transfer's numbers; compiled.
+
+    Parameters
+    ----------
+    f
+        A row of `numbers`.
+    h, a
+        Set: `HDE_INPUTS` and `AMST_INPUTS`.
+    """
+    lately_hde, lately_latency, lately_cpu, lately_rate = f[HISTORY], f[HISTORY + 1], f[HISTORY + 2], f[HISTORY + 3]
+    bandwidth, rtt, mib = _log(f[BANDWIDTH]), np.log(f[RTT] + 0.1), _log(f[SIZE] / _MIB)
+    ratio, latency, cpu, utilization = _log(lately_hde), _log(lately_latency), _log(lately_cpu), f[UTILIZATION] / 50.0
+    size, round_trips = f[SIZE] / _MIB, 2.0 * f[RTT]
+    wire = size * _MIB_MS / f[BANDWIDTH] + round_trips
+    rate = f[BANDWIDTH] if np.isnan(lately_rate) else min(max(lately_rate, 0.01), f[BANDWIDTH])
+    lately = size * _MIB_MS / rate + round_trips
+    a[0], a[1], a[2], a[3], a[4] = bandwidth, rtt, mib, np.log(wire), np.log(lately / size + 1.0)
+    # A mechanism works for what it sends and for as long as it waits; in what proportion is not known.
+    a[5], a[6] = np.log(100.0 * size + lately), np.log(100.0 * size + 0.3 * lately)
+    a[7], a[8], a[9], a[10] = utilization, ratio, latency, cpu
+    a[11], a[12], a[13], a[14] = _log(lately_rate), _log(f[HISTORY + 4]), _log(f[HISTORY + 5]), _log(f[STREAMS])
+    per_mib, entropy, repetition = np.log(wire / size + 10.0), f[ENTROPY] / 2.0 - 2.5, np.log1p(f[REPETITION]) - 1.0
+    h[0], h[1], h[2], h[3], h[4], h[5] = per_mib, mib, ratio, latency, cpu, utilization
+    h[6], h[7], h[8], h[9] = entropy, entropy * per_mib, entropy**2, entropy**2 * per_mib
+    h[10], h[11], h[12], h[13], h[14] = bandwidth, rtt, repetition, repetition * per_mib, f[HITS] / 50.0
 
 
 @njit(cache=True)

@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
+
+from schemas.batch import matrix
 
 Formula = Literal["collection_plan", "unscaled", "completion_time"]
 FORMULA: Final[Formula] = "collection_plan"
@@ -23,7 +27,7 @@ OUTCOME: Final = 0
 HISTORY: Final = 1
 SOURCES: Final = ("outcome", "history")
 
-_FIELDS: Final = (
+MEASURED: Final = (
     "hde_compression_ratio",
     "hde_latency_ms",
     "hde_cpu_usage",
@@ -31,7 +35,12 @@ _FIELDS: Final = (
     "amst_latency_ms",
     "amst_cpu_usage",
 )
+"""What a `Measurement` is made of, in its order."""
+
+_REALISED: Final = tuple(f"outcome_{name}" for name in MEASURED)
+
 _EPSILON: Final = 1e-6
+_SCALE: Final = 0.01
 _MIB: Final = 1024.0 * 1024.0
 
 
@@ -82,12 +91,17 @@ class Label(NamedTuple):
 
 def outcomes(columns: Mapping[str, NDArray[Any]]) -> Measurement:
     """The realised counterparts."""
-    return Measurement(*(columns[f"outcome_{name}"] for name in _FIELDS))
+    return Measurement(*(columns[name] for name in _REALISED))
+
+
+def realised(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """As `outcomes`, a row per transfer, `[n, 6]`, as `utilities_of` takes it."""
+    return matrix(columns, _REALISED)
 
 
 def history(columns: Mapping[str, NDArray[Any]]) -> Measurement:
     """What each mechanism did lately on the link."""
-    return Measurement(*(columns[name] for name in _FIELDS))
+    return Measurement(*(columns[name] for name in MEASURED))
 
 
 def utilities(
@@ -123,16 +137,31 @@ def utilities(
         hde_ms = compressed / bandwidth_mbps * 1000.0 + fixed_ms + hde_work * 0.01 * cpu_penalty
         amst_ms = megabits / rate * 1000.0 + fixed_ms + amst_work * 0.01 * cpu_penalty
         return -hde_ms, -amst_ms
-    scale = 0.01 if formula == "collection_plan" else 1.0
-    hde = measured.hde_ratio * bandwidth_mbps / (hde_work * scale + _EPSILON)
-    amst = measured.amst_rate_mbps * bandwidth_mbps * scale / (amst_work * scale + _EPSILON)
+    scale = _SCALE if formula == "collection_plan" else 1.0
+    hde, amst = _by_plan(measured.hde_ratio, hde_work, measured.amst_rate_mbps, amst_work, bandwidth_mbps, scale)
     return hde, amst
 
 
-def relative_loss(hde: NDArray[np.float64], amst: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share lost by choosing the worse one: difference over the larger magnitude, 0..1."""
+@register_jitable
+def _by_plan(hde_ratio: Any, hde_work: Any, amst_rate: Any, amst_work: Any, bandwidth: Any, scale: float) -> Any:
+    hde = hde_ratio * bandwidth / (hde_work * scale + _EPSILON)
+    amst = amst_rate * bandwidth * scale / (amst_work * scale + _EPSILON)
+    return hde, amst
+
+
+@njit(cache=True)
+def utilities_of(measured: NDArray[Any], bandwidth_mbps: float) -> tuple[float, float]:
+    """As `utilities`, of one transfer, whose `Measurement` is `[6]`, by `FORMULA`; compiled."""
+    hde_work, amst_work = measured[1] * measured[2], measured[4] * measured[5]
+    hde, amst = _by_plan(measured[0], hde_work, measured[3], amst_work, bandwidth_mbps, _SCALE)
+    return hde, amst
+
+
+@register_jitable
+def relative_loss(hde: Any, amst: Any) -> Any:
+    """Share lost by choosing the worse one: difference over the larger magnitude, 0..1; of arrays or of one pair."""
     larger = np.maximum(np.abs(hde), np.abs(amst))
-    return np.abs(hde - amst) / np.where(larger > 0.0, larger, 1.0)
+    return np.abs(hde - amst) / (larger + (larger == 0.0))
 
 
 def label_of(columns: Mapping[str, NDArray[Any]], formula: Formula = FORMULA) -> Label:

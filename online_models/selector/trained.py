@@ -26,6 +26,8 @@ _DIGITS: Final = 6
 Version = tuple[str, str]
 """Name and version of a model."""
 
+_NONE: Final[Version] = ("", "")
+
 
 class Asked(NamedTuple):
     """What trained models say of a batch.
@@ -92,9 +94,12 @@ class TrainedSelector:
         n = len(columns["rtt_ms"])
         champion = self._given or self.served.get("champion")
         challenger, shadow = self.served.get("challenger"), self.served.get("shadow")
+        if not (champion or challenger or shadow):
+            unsaid, nobody = np.full(n, np.nan), np.zeros(n, np.bool_)
+            return Asked(unsaid, nobody, nobody, _NONE, _NONE, "", np.full(n, NEITHER, np.int8), "", unsaid)
         arm = self._arms(columns, challenger)
         treated = arm == TREATMENT
-        x = feature_matrix(columns) if champion or challenger or shadow else np.empty((n, 0), np.float32)
+        x = feature_matrix(columns)
         probability = _say(champion, x)
         if treated.any():
             probability = np.where(treated, _say(challenger, x), probability)
@@ -118,4 +123,4 @@ def _say(model: Model | None, x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _version(model: Model | None) -> Version:
-    return ("", "") if model is None else (model.manifest.model_name, model.manifest.model_version)
+    return _NONE if model is None else (model.manifest.model_name, model.manifest.model_version)

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from online_models.selector import regression
@@ -149,8 +150,9 @@ def new_model() -> Shared:
     )  # fmt: skip
 
 
+@register_jitable
 def new_work() -> Work:
-    """Room."""
+    """Room; compiled functions make it for themselves."""
     size = INPUTS + 1
     atoms = SHARED + OWN + 3
     return Work(

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from offline.simulator.bank import open_bank
 from offline.simulator.fleet import Fleet, FleetPlan
 from offline.training.selector_data import Transfers
-from online_models.selector.feature import payload_kinds, utility_inputs
+from online_models.selector.feature import ENTROPY, REPETITION, inputs_of, numbers, payload_kinds
 from online_models.selector.state import CompressionState
-from online_models.selector.utility import Shared, Work, estimate
+from online_models.selector.utility import INPUTS, Shared, estimate, new_work
 from schemas.codec import codec_of
 from schemas.topic import COMPRESSION_KEYED, COMPRESSION_RAW
 from streams.recording.format import Recorded
@@ -49,11 +49,9 @@ def measure(seed: int = 5) -> dict[str, float]:
         one = batch.take(k, k + 1)
         singles.append(_cost(lambda one=one: state.step(one)))
     some = batch.take(0, BATCH)
-    looks = np.stack([some.columns["entropy_estimate"], some.columns["repetition_score"]], axis=1)
     rows, slot, kinds = state._table.rows, state._table.index(some.key), payload_kinds(some.columns)
-    inputs = [_cost(lambda: utility_inputs(some.columns)) for _ in range(REPEATS)]
-    hde, amst = utility_inputs(some.columns)
-    arguments = (state.model, rows, slot, state._work, hde, amst, kinds, looks)
+    inputs = [_cost(lambda: numbers(some.columns)) for _ in range(REPEATS)]
+    arguments = (state.model, rows, slot, numbers(some.columns), kinds)
     _decide(*arguments)
     decide = [_cost(lambda: _decide(*arguments)) for _ in range(REPEATS)]
     per = 1e6 / BATCH
@@ -91,13 +89,11 @@ def _cost(work: Callable[[], Any]) -> float:
 
 
 @njit
-def _decide(
-    model: Shared, links: NDArray[Any], slot: NDArray[Any], work: Work, hde: NDArray[Any], amst: NDArray[Any],
-    kind: NDArray[Any], looks: NDArray[Any],
-) -> int:  # fmt: skip
-    chosen = 0
+def _decide(model: Shared, links: NDArray[Any], slot: NDArray[Any], number: NDArray[Any], kind: NDArray[Any]) -> int:
+    chosen, work, hde, amst = 0, new_work(), np.empty(INPUTS), np.empty(INPUTS)
     for i in range(len(slot)):
-        estimate(model, links[slot[i]], work, hde[i], amst[i], kind[i], looks[i, 0], looks[i, 1])
+        inputs_of(number[i], hde, amst)
+        estimate(model, links[slot[i]], work, hde, amst, kind[i], number[i, ENTROPY], number[i, REPETITION])
         chosen += work.loss[0] > work.loss[1]
     return chosen
 

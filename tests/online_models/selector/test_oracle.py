@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from online_models.selector.heuristic import heuristic
-from online_models.selector.oracle import AMST, HDE, HISTORY, NONE, OUTCOME, Formula, label_of
+from online_models.selector.oracle import AMST, HDE, HISTORY, NONE, OUTCOME, SOURCES, Formula, label_of
+from online_models.selector.state import CompressionState
 from schemas.field import ALGORITHMS
+from schemas.topic import COMPRESSION_LABEL
 from tests.online_models.stream import START_MS, transfer, transfer_stream, transfers_of
 
 BOTH = {
@@ -108,3 +110,21 @@ def test_many_labels_agree_with_one_at_a_time() -> None:
         alone = label_of(transfers_of([record]).columns)
         for many, one in zip(together, alone, strict=True):
             np.testing.assert_array_equal(many[row], one[0])
+
+
+def test_the_agent_labels_as_the_oracle() -> None:
+    batch = transfers_of(transfer_stream(600))
+    rng = np.random.default_rng(1)
+    for name in OUTCOMES:
+        batch.columns[name][rng.random(len(batch)) < 0.1] = np.nan
+    label = label_of(batch.columns)
+    row = np.flatnonzero(label.label != NONE)
+    assert len(row) < len(batch)
+    assert set(label.source[row]) == {OUTCOME, HISTORY}
+    made = CompressionState().step(batch).outputs[COMPRESSION_LABEL]
+    np.testing.assert_array_equal(made.row, row)
+    said = made.columns
+    assert list(said["label"]) == [ALGORITHMS[k] for k in label.label[row]]
+    assert list(said["label_source"]) == [SOURCES[k] for k in label.source[row]]
+    for name in ("utility_hde", "utility_amst", "margin"):
+        np.testing.assert_array_equal(said[name], getattr(label, name)[row])

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from online_models.selector.feature import AMST_INPUTS, HDE_INPUTS, INPUTS, selector_inputs, utility_inputs
+from online_models.selector.feature import AMST_INPUTS, HDE_INPUTS, INPUTS, inputs_of, numbers, selector_inputs
 from online_models.selector.state import CompressionState
 from schemas.compression import CompressionTelemetry
 from schemas.topic import COMPRESSION_LABEL, COMPRESSION_PREDICTION, DRIFT_ALERT
@@ -15,9 +15,18 @@ from tests.online_models.stream import START_MS, transfer, transfer_stream, tran
 OUTCOME_FIELDS = [n for n in CompressionTelemetry.__struct_fields__ if n.startswith(("outcome_", "actual_"))]
 
 
+def _utility_inputs(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of both sides' utilities, a row per transfer."""
+    number = numbers(columns)
+    hde, amst = np.empty((len(number), len(HDE_INPUTS))), np.empty((len(number), len(AMST_INPUTS)))
+    for one, h, a in zip(number, hde, amst, strict=True):
+        inputs_of(one, h, a)
+    return hde, amst
+
+
 def _inputs(columns: dict[str, np.ndarray]) -> np.ndarray:
     """Whatever an online model sees."""
-    return np.hstack([*utility_inputs(columns), selector_inputs(columns)])
+    return np.hstack([*_utility_inputs(columns), selector_inputs(columns)])
 
 
 def _rate(state: CompressionState, name: str) -> float:
@@ -47,7 +56,7 @@ def test_the_inputs_of_the_utilities_are_what_their_names_say() -> None:
     record = transfer(
         "e", START_MS, entropy_estimate=6.0, repetition_score=3.0, amst_transfer_rate_mbps=50.0, hde_cpu_usage=8.0
     )
-    hde, amst = (x[0].tolist() for x in utility_inputs(transfers_of([record]).columns))
+    hde, amst = (x[0].tolist() for x in _utility_inputs(transfers_of([record]).columns))
     by_hde, by_amst = dict(zip(HDE_INPUTS, hde, strict=True)), dict(zip(AMST_INPUTS, amst, strict=True))
     wire_ms, lately_ms = 2**20 * 8 / 500e3 + 40.0, 2**20 * 8 / 50e3 + 40.0
     assert by_amst["log_wire"] == pytest.approx(np.log(wire_ms))
@@ -65,7 +74,7 @@ def test_the_inputs_of_the_utilities_are_what_their_names_say() -> None:
 def test_inputs_stay_finite(size: int, rtt: float) -> None:
     fields = {"amst_transfer_rate_mbps": 0.0, "hde_latency_ms": 0.0, "hde_compression_ratio": 1e-9}
     record = transfer("e", START_MS, payload_size=size, rtt_ms=rtt, **fields)
-    for x, names in zip(utility_inputs(transfers_of([record]).columns), (HDE_INPUTS, AMST_INPUTS), strict=True):
+    for x, names in zip(_utility_inputs(transfers_of([record]).columns), (HDE_INPUTS, AMST_INPUTS), strict=True):
         known = dict(zip(names, x[0].tolist(), strict=True))
         assert not np.isinf(x).any()
         assert np.isfinite(known["log_hde_ratio"])
