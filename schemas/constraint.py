@@ -31,7 +31,7 @@ class Check:
     def apply(self, column: NDArray[Any], problems: dict[int, ValidationError]) -> None:
         """Add a problem for each row outside the range, unless it has one already."""
         bad = self._text(column) if self.kind is str else self._number(column)
-        for row in np.flatnonzero(bad).tolist():
+        for row in bad.nonzero()[0].tolist():
             problems.setdefault(row, ValidationError("range", self._message(column[row])))
 
     def _number(self, column: NDArray[Any]) -> NDArray[np.bool_]:
@@ -51,9 +51,19 @@ class Check:
         return bad
 
     def _text(self, column: NDArray[Any]) -> NDArray[np.bool_]:
-        shortest, longest = self.meta.min_length or 0, self.meta.max_length or 1 << 30
+        shortest, longest = self._lengths
         lengths = np.fromiter(map(len, column), np.int64, len(column))
         return (lengths < shortest) | (lengths > longest)
+
+    @property
+    def _lengths(self) -> tuple[int, int]:
+        return self.meta.min_length or 0, self.meta.max_length or 1 << 30
+
+    def holds(self, texts: list[str]) -> bool:
+        """Whether all of these are as long as they may be."""
+        shortest, longest = self._lengths
+        lengths = set(map(len, texts))
+        return not lengths or (min(lengths) >= shortest and max(lengths) <= longest)
 
     def _message(self, value: Any) -> str:
         meta = self.meta
@@ -67,7 +77,7 @@ class Check:
 
 
 class Ranges:
-    """The checks of a record, in one pass over all its numbers; a column is looked at alone where one is outside.
+    """The checks of a record, in one pass over its numbers; a column is looked at alone where something is outside.
 
     Parameters
     ----------
@@ -86,11 +96,12 @@ class Ranges:
 
     def apply(self, columns: Columns, problems: dict[int, ValidationError]) -> None:
         """Add a problem for each row that is outside some range, unless it has one already."""
-        suspect = list(self._texts)
+        suspect = [k for k in self._texts if not self._checks[k].holds(columns[self._checks[k].field].tolist())]
         if self._numbers:
             numbers = np.array([columns[self._checks[k].field] for k in self._numbers], np.float64)
             inside = (numbers >= self._low) & (numbers <= self._high) | self._nullable & np.isnan(numbers)
-            suspect += [self._numbers[k] for k in np.flatnonzero(~inside.all(axis=1)).tolist()]
+            if not inside.all():
+                suspect += [self._numbers[k] for k in np.flatnonzero(~inside.all(axis=1)).tolist()]
         for k in sorted(suspect):
             self._checks[k].apply(columns[self._checks[k].field], problems)
 

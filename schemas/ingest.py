@@ -27,8 +27,9 @@ from schemas.constraint import Ranges, checks_of
 from schemas.enumeration import ENUMERATIONS
 from schemas.key import keys_of
 from schemas.moment import epoch_ms_column, reject_future
-from schemas.quantity import declarations, quantities_of, sent_rows
+from schemas.quantity import quantities_of
 from schemas.rule import completeness, plausibility, reject_disorder
+from schemas.settlement import Settlement, declarations
 from schemas.topic import (
     COMPRESSION_KEYED,
     COMPRESSION_RAW,
@@ -69,8 +70,7 @@ class _Ingest:
         assert raw is not None
         assert record is not None
         self._ranges = Ranges(checks_of(record))
-        self._quantities = quantities_of(raw, record, units)
-        self._forms = [form.field for quantity in self._quantities for form in quantity.forms]
+        self._settlement = Settlement(quantities_of(raw, record, units))
         self._other_units = other_units_of(raw, record)
         self._fields = record.__struct_fields__
         self._defaults = {f.name: f.default for f in msgspec.structs.fields(record) if isinstance(f.default, float)}
@@ -101,7 +101,9 @@ class _Ingest:
         for name, spellings in ENUMERATIONS.items():
             if name in columns:
                 columns[name] = spellings.column(name, columns[name], problems)
-        self._settle(columns, problems)
+        declared = declarations(columns["units"].tolist())
+        reject_units(declared, self._other_units, problems)
+        self._settlement.apply(columns, declared, problems)
         self.score(columns, n)
         for name, default in self._defaults.items():
             column = columns[name]
@@ -110,13 +112,6 @@ class _Ingest:
         self.check(columns, problems)
         reject_future(columns["timestamp"], batch.time_ms, problems)
         return self._result(columns, problems, n)
-
-    def _settle(self, columns: Columns, problems: Problems) -> None:
-        declared = declarations(columns["units"].tolist())
-        reject_units(declared, self._other_units, problems)
-        sent = sent_rows(columns, self._forms)
-        for quantity in self._quantities:
-            columns[quantity.field] = quantity.settle(columns, sent, declared, problems)
 
     def _result(self, columns: Columns, problems: Problems, n: int) -> Result:
         row = np.arange(n, dtype=np.intp)

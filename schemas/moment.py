@@ -93,6 +93,6 @@ def reject_future(
     if time_ms is None:
         return
     ahead = timestamp - time_ms
-    for row in np.flatnonzero((ahead > FUTURE_MS) & (time_ms > 0)).tolist():
+    for row in ((ahead > FUTURE_MS) & (time_ms > 0)).nonzero()[0].tolist():
         message = f"timestamp is {ahead[row]} ms ahead of the broker's time of the record, {FUTURE_MS} ms are allowed"
         problems.setdefault(row, ValidationError("future", f"{message}: check the producer's clock"))

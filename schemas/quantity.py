@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, get_type_hints
+from functools import cached_property
+from typing import Final, NamedTuple, get_type_hints
 
 import msgspec
 import numpy as np
@@ -77,20 +78,6 @@ Declared = Sequence[str | None]
 """The unit that each row declares for one field, None where it declares none; `n` of them."""
 
 
-def declarations(units: Sequence[Mapping[str, str] | None]) -> dict[str, Declared]:
-    """What rows declare, by field."""
-    named = set().union(*(own for own in units if own))
-    return {name: [own.get(name) if own else None for own in units] for name in named}
-
-
-def sent_rows(columns: Columns, forms: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    """Which rows have each form, bool `[n]`; those that no row has are left out."""
-    if not forms:
-        return {}
-    sent = ~np.isnan(np.array([columns[form] for form in forms]))
-    return {forms[k]: sent[k] for k in np.flatnonzero(sent.any(axis=1)).tolist()}
-
-
 @dataclass(frozen=True, slots=True)
 class Form:
     """A name under which a quantity is sent.
@@ -115,7 +102,25 @@ class Form:
         return self.field.endswith(_SUFFIXES)
 
 
-@dataclass(frozen=True, slots=True)
+class Reading(NamedTuple):
+    """What a form's numbers mean in a unit.
+
+    Parameters
+    ----------
+    objection
+        Why they cannot be in it, and what to do; nothing when they can.
+    whole
+        A fraction shows that they are not.
+    conversion
+        To the canonical unit; None where it is that.
+    """
+
+    objection: str
+    whole: bool = False
+    conversion: Conversion | None = None
+
+
+@dataclass(frozen=True)
 class Quantity:
     """A canonical field with a unit, and every form in which it comes.
 
@@ -136,6 +141,16 @@ class Quantity:
     required: bool
     forms: tuple[Form, ...]
 
+    @cached_property
+    def usual(self) -> Mapping[str, Reading]:
+        """How each form is read where nothing is declared."""
+        return {form.field: self._reading(form, form.unit) for form in self.forms}
+
+    @property
+    def is_as_is(self) -> bool:
+        """Whether the canonical form is the canonical unit, where nothing is declared."""
+        return self.usual[self.field] == Reading("")
+
     def settle(
         self,
         columns: Columns,
@@ -150,35 +165,39 @@ class Quantity:
         columns
             float64 by form, NaN where it was not sent.
         sent
-            Which rows have it, by form; see `sent_rows`.
+            Which rows have it, bool `[n]`, by form; those that no row has are left out.
         declared
             By form, for those whose unit some row declares.
         problems
             By row; what a row has already stays.
         """
         value: F64 = columns[self.field]
-        settled = False
+        said: NDArray[np.bool_] | None = None
         for form in self.forms:
-            if form.field not in sent:
+            rows = sent.get(form.field)
+            if rows is None:
                 continue
-            own = self._convert(form, columns[form.field], sent[form.field], declared, problems)
-            value = self._merge(value, own, form, problems) if settled else own
-            settled = True
+            own = self._convert(form, columns[form.field], rows, declared, problems)
+            if said is None:
+                value, said = own, rows
+                continue
+            if (said & rows & (value != own)).any():
+                self._compare(value, own, form, problems)
+            value, said = np.where(np.isnan(value), own, value), said | rows
         if self.required:
-            for row in np.flatnonzero(np.isnan(value)).tolist():
+            for row in np.isnan(value).nonzero()[0].tolist():
                 message = f"{self.field} is missing: send {' or '.join(f.field for f in self.forms)}"
                 problems.setdefault(row, ValidationError("schema", message))
         return value
 
-    def _merge(self, value: F64, own: F64, form: Form, problems: Problems) -> F64:
-        """What was said so far and what this form says, which must be the same but for rounding."""
+    def _compare(self, value: F64, own: F64, form: Form, problems: Problems) -> None:
+        """What was said so far and what this form says must be the same but for rounding."""
         slack = _RATIO_SLACK if self.units is RATIO else _SLACK
         clash = np.abs(value - own) > _ROUNDING * np.maximum(np.abs(value), np.abs(own)) + slack
         for row in np.flatnonzero(clash).tolist():
             unit = next(iter(self.units))
             message = f"{self.field} is said twice: {value[row]:g} {unit}, and {own[row]:g} {unit} by {form.field}"
             problems.setdefault(row, ValidationError("unit", message))
-        return np.where(np.isnan(value), own, value)
 
     def _convert(
         self,
@@ -189,25 +208,29 @@ class Quantity:
         problems: Problems,
     ) -> F64:
         if form.field not in declared:
-            return self._in_unit(form, form.unit, column, sent, problems)
+            return self._read(form, self.usual[form.field], column, sent, problems)
         units = object_column([form.unit if unit is None else unit for unit in declared[form.field]])
         out = np.full(len(column), np.nan)
         for unit in set(units[sent].tolist()):
             rows = sent & (units == unit)
-            out[rows] = self._in_unit(form, unit, column, rows, problems)[rows]
+            out[rows] = self._read(form, self._reading(form, unit), column, rows, problems)[rows]
         return out
 
-    def _in_unit(self, form: Form, unit: str | None, column: F64, rows: NDArray[np.bool_], problems: Problems) -> F64:
-        wrong = self.objection(form, unit)
-        if wrong:
-            _reject(rows, wrong, problems)
+    def _reading(self, form: Form, unit: str | None) -> Reading:
+        if wrong := self.objection(form, unit):
+            return Reading(wrong)
+        conversion = self.units[unit or ""]
+        return Reading("", form.whole and unit == form.unit, None if conversion == Conversion() else conversion)
+
+    def _read(self, form: Form, reading: Reading, column: F64, rows: NDArray[np.bool_], problems: Problems) -> F64:
+        if reading.objection:
+            _reject(rows, reading.objection, problems)
             return column
-        if form.whole and unit == form.unit:
+        if reading.whole:
             fraction = rows & (np.floor(column) != column)
             wrong = f"{form.field} is a time.Duration, whole nanoseconds: send a fraction as {self.field}"
             _reject(fraction, wrong, problems)
-        conversion = self.units[unit or ""]
-        return column if conversion == Conversion() else conversion.apply(column)
+        return column if reading.conversion is None else reading.conversion.apply(column)
 
     def objection(self, form: Form, unit: str | None) -> str:
         """Why this form cannot be in this unit, and what to do; nothing when it can."""
@@ -294,5 +317,5 @@ _QUANTITIES: Final = [
 
 
 def _reject(rows: NDArray[np.bool_], message: str, problems: Problems) -> None:
-    for row in np.flatnonzero(rows).tolist():
+    for row in rows.nonzero()[0].tolist():
         problems.setdefault(row, ValidationError("unit", message))

@@ -30,18 +30,19 @@ _ROUNDING: Final = 1e-3
 def reject_disorder(lower: str, upper: str, columns: Columns, problems: dict[int, ValidationError]) -> None:
     """Add a problem for each row where `lower` is above `upper` by more than rounding."""
     low, high = columns[lower], columns[upper]
-    for row in np.flatnonzero(low > high * (1 + _ROUNDING) + _ROUNDING).tolist():
+    for row in (low > high * (1 + _ROUNDING) + _ROUNDING).nonzero()[0].tolist():
         message = f"{lower}={low[row]:g} is above {upper}={high[row]:g}"
         problems.setdefault(row, ValidationError("cross_field", message))
 
 
 def completeness(columns: Columns, n: int) -> NDArray[np.float64]:
     """Share of the selector's features that were sent, 0..1, `[n]`."""
-    numbers = [columns[name] for name in FEATURES if columns[name].dtype == np.float64]
-    texts = [columns[name] for name in FEATURES if columns[name].dtype != np.float64]
+    features = [columns[name] for name in FEATURES]
+    numbers = [column for column in features if column.dtype == np.float64]
     missing = np.isnan(np.array(numbers).reshape(len(numbers), n)).sum(axis=0)
-    for column in texts:
-        missing = missing + (column == "")
+    for column in features:
+        if column.dtype == np.object_:
+            missing = missing + (column == "")
     share: NDArray[np.float64] = (len(FEATURES) - missing) / len(FEATURES)
     return share
 
