@@ -54,5 +54,5 @@ def reject_late(
             int(row),
             LateRecord("late", f"{clock[row] - timestamp[row]} ms behind its key's clock, {lateness_ms} ms allowed"),
         )
-        for row in np.flatnonzero(kind == LATE)
+        for row in (kind == LATE).nonzero()[0]
     ]

@@ -41,6 +41,16 @@ def matrix(columns: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float
     return found
 
 
+def pick(column: Column, row: NDArray[np.intp]) -> Column:
+    """Some rows of a column, distinct and in order: where they are all of them, as mostly, the column itself.
+
+    >>> column = np.array([1.0, 2.0, 3.0])
+    >>> pick(column, np.array([0, 2])).tolist(), pick(column, np.array([0, 1, 2])) is column
+    ([1.0, 3.0], True)
+    """
+    return column if len(row) == len(column) else column[row]
+
+
 @dataclass
 class Batch:
     """The decodable records of one chunk of one partition, as columns.

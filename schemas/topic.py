@@ -32,9 +32,9 @@ FOREVER: Final = -1
 """A retention: nothing is deleted by age."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # a row is itself: outputs are looked up by their topic all the time
+@dataclass(frozen=True, slots=True, eq=False)
 class Topic:
-    """One row of the table.
+    """One row of the table; each stands there once, and is looked up by what it is, not by what it holds.
 
     Parameters
     ----------

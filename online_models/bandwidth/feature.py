@@ -66,16 +66,16 @@ def link_type_codes(columns: Columns) -> NDArray[np.int64]:
 
 def encode_network(columns: Columns) -> NDArray[np.float64]:
     """Region, zone, link type, mode, tier and transport as numbers, `[n, 6]`."""
-    return np.column_stack(
-        (
-            bucket_codes(columns["region"]),
-            bucket_codes(columns["az"]),
-            _LINK.codes(columns["link_type"]),
-            _MODE.codes(columns["dwcp_mode"]),
-            columns["network_tier"],
-            _TRANSPORT.codes(columns["transport_type"]),
-        )
-    ).astype(np.float64)
+    found = np.empty((len(columns["region"]), 6))
+    found.T[:] = (
+        bucket_codes(columns["region"]),
+        bucket_codes(columns["az"]),
+        _LINK.codes(columns["link_type"]),
+        _MODE.codes(columns["dwcp_mode"]),
+        columns["network_tier"],
+        _TRANSPORT.codes(columns["transport_type"]),
+    )
+    return found
 
 
 @njit(cache=True)

@@ -19,7 +19,7 @@ from online_models.bandwidth.quality import (
 from online_models.bandwidth.record import MODEL_VERSION, forecast_records, score_records
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
-from schemas.batch import Batch, Output, Result
+from schemas.batch import Batch, Output, Result, pick
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS
 from schemas.topic import NETWORK_HORIZON, NETWORK_HORIZON_SCORE, Topic
@@ -69,17 +69,18 @@ class HorizonState(PartitionState):
         taken = take_batch(rows, slot, batch, samples, self._lateness_ms, horizon_ms, features=False)
         certain, amst, score = answer_batch(rows, self._models, slot, samples, taken, horizon_ms)
         add_scores(self._total, score, samples.target, samples.kind_of_link)
-        row, scored = np.flatnonzero(taken.kind != LATE), np.flatnonzero(score["scored"])
+        row, scored = (taken.kind != LATE).nonzero()[0], score["scored"].nonzero()[0]
         name = horizon_name(horizon_ms)
         outputs: dict[Topic, Output] = {}
         if len(row):
             said = forecast_records(
-                columns, row, taken.clock[row], taken.made[row], certain[row], amst[row], [MODEL_VERSION] * len(row),
-                horizon_ms,
+                columns, row, pick(taken.clock, row), pick(taken.made, row), pick(certain, row), pick(amst, row),
+                [MODEL_VERSION] * len(row), horizon_ms,
             )  # fmt: skip
             outputs[NETWORK_HORIZON] = said._replace(suffix=[name] * len(row))
         if len(scored):
-            met = score_records(columns, scored, score[scored], [MODEL_VERSION] * len(scored), horizon_ms)
+            versions = [MODEL_VERSION] * len(scored)
+            met = score_records(columns, scored, score[scored], samples.target[scored], versions, horizon_ms)
             outputs[NETWORK_HORIZON_SCORE] = met._replace(suffix=[name] * len(scored))
         return Result(outputs)
 

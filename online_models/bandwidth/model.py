@@ -21,7 +21,7 @@ from online_models.bandwidth.trial import renew_arms, renew_shadow
 from online_models.bandwidth.waiting import STEP
 from online_models.experiment.arm import TREATMENT
 from online_models.experiment.trial import Trial
-from online_models.served import Model, Served, gauges
+from online_models.served import ROLES, Model, Served, gauges
 from online_models.slot import Key
 from schemas.batch import Control
 from schemas.error import ModelError
@@ -37,6 +37,9 @@ _NUMBERS: Final = 8
 """Trained models that waiting forecasts can tell apart: so many new ones within a horizon."""
 
 _SERVING: Final = ("champion", "challenger")
+
+Serving = Mapping[str, Model]
+"""The models that are asked, by role."""
 
 
 class Question(NamedTuple):
@@ -59,6 +62,11 @@ class Question(NamedTuple):
     def of(self, row: NDArray[np.intp]) -> Question:
         """The question about some rows."""
         return Question(self.feature[row], self.recent[row] if len(self.recent) else self.recent, self.period_ms[row])
+
+
+def asks_recent(serving: Serving) -> bool:
+    """Whether a model asks each link's last samples."""
+    return any(window_of(model.manifest.feature_names) is COMPACT for model in serving.values())
 
 
 def ask_forecaster(
@@ -143,9 +151,9 @@ class ForecastModel:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Around an announcement: begin anew with what is known of a role that another version has after it."""
-        before = [self.served.version(role) for role in ("champion", "challenger", "shadow")]
+        before = [self.served.version(role) for role in ROLES]
         yield
-        champion, challenger, shadow = (self.served.version(role) for role in ("champion", "challenger", "shadow"))
+        champion, challenger, shadow = (self.served.version(role) for role in ROLES)
         for version in (champion, challenger, shadow):
             self._number(version)
         if champion and champion != before[0]:
@@ -170,15 +178,16 @@ class ForecastModel:
     def _epoch(self, version: str) -> int:
         return int(self._since[self._number(version) - 1])
 
-    @property
-    def asks_recent(self) -> bool:
-        """Whether a model asks each link's last samples."""
-        models = (self.served.get(role) for role in (*_SERVING, "shadow"))
-        return any(model is not None and window_of(model.manifest.feature_names) is COMPACT for model in models)
+    def serving(self) -> Serving:
+        """The models in their roles, as far as they are there."""
+        found = {role: self.served.get(role) for role in ROLES}
+        return {role: model for role, model in found.items() if model is not None}
 
-    def ask(self, made: NDArray[Any], question: Question, keys: Sequence[Key], wanted: NDArray[np.bool_]) -> None:
+    def ask(
+        self, serving: Serving, made: NDArray[Any], question: Question, keys: Sequence[Key], wanted: NDArray[np.bool_]
+    ) -> None:
         """Write what the models say of the wanted rows into the prepared forecasts."""
-        champion, challenger, shadow = (self.served.get(role) for role in (*_SERVING, "shadow"))
+        champion, challenger, shadow = map(serving.get, ROLES)
         treated = self._treated(keys, challenger)
         self._serve(champion, made, question, np.flatnonzero(wanted & ~treated))
         self._serve(challenger, made, question, np.flatnonzero(wanted & treated))
@@ -204,6 +213,8 @@ class ForecastModel:
 
     def names(self, trained_by: NDArray[Any], version: str) -> list[str]:
         """Model versions of forecasts, given the online forecaster's."""
+        if not trained_by.any():
+            return [version] * len(trained_by)
         known = [version, *(f"{version}+{one.decode()}" for one in self._versions.tolist())]
         return [known[k] for k in trained_by.tolist()]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, encode_network, link_type_codes
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST
 from online_models.bandwidth.link import SCORE, answer, take_in
-from schemas.batch import Batch
+from schemas.batch import Batch, matrix
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 
@@ -28,9 +28,8 @@ class Samples(NamedTuple):
     @classmethod
     def of(cls, batch: Batch) -> Samples:
         """Of a batch of network samples."""
-        columns = batch.columns
-        timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        return cls(timestamp, np.column_stack([columns[name] for name in TARGETS]), link_type_codes(columns))
+        timestamp = np.ascontiguousarray(batch.columns["timestamp"], np.int64)
+        return cls(timestamp, matrix(batch.columns, TARGETS), link_type_codes(batch.columns))
 
 
 class Taken(NamedTuple):
@@ -76,10 +75,8 @@ def take_batch(
         Whether those are asked for.
     """
     n = len(batch)
-    columns = batch.columns
     if features:
-        counter = np.column_stack([columns[name] for name in COUNTERS]).astype(np.float64)
-        code = encode_network(columns)
+        counter, code = matrix(batch.columns, COUNTERS), encode_network(batch.columns)
     else:
         counter, code = np.empty((0, len(COUNTERS))), np.empty((0, 6))
     found = Taken(

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from online_models.bandwidth.amst import ACTIONS, OTHER_HORIZON, REASONS
 from online_models.bandwidth.feature import FEATURE_SCHEMA
-from schemas.batch import Output
-from schemas.network import HORIZON_MS, TARGETS
+from schemas.batch import Output, pick
+from schemas.network import HORIZON_MS
 
 MODEL_NUMBER: Final = 3
 MODEL_VERSION: Final = f"regret-{MODEL_NUMBER}"
 
 
 def _identity(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], *names: str) -> dict[str, Any]:
-    return {name: columns[name][row] for name in ("timestamp", "node_id", "peer_id", *names)}
+    return {name: pick(columns[name], row) for name in ("timestamp", "node_id", "peer_id", *names)}
 
 
 def feature_records(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], feature: NDArray[Any]) -> Output:
@@ -69,14 +69,15 @@ def score_records(
     columns: Mapping[str, NDArray[Any]],
     row: NDArray[np.intp],
     score: NDArray[Any],
+    actual: NDArray[Any],
     version: list[str],
     horizon_ms: int = HORIZON_MS,
 ) -> Output:
-    """Scores of the rows whose sample met a forecast, beside persistence and moving average."""
+    """Scores of the rows whose sample, `actual`, met a forecast, beside persistence and moving average."""
     found = _identity(columns, row, "link_type") | {
         "prediction_time": score["made_at"],
         "model_version": version,
-        "actual": np.column_stack([columns[name][row] for name in TARGETS]),
+        "actual": actual,
         "error": score["error"],
         "persistence_error": score["persistence_error"],
         "moving_average_error": score["moving_average_error"],

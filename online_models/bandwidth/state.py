@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from online_models.arrival import DUPLICATE, LATE, LATENESS_MS, REORDERED, reject_late
 from online_models.bandwidth.feature import WINDOW
 from online_models.bandwidth.forecaster import MODEL, start_models, total_confidence
 from online_models.bandwidth.link import LINK
-from online_models.bandwidth.model import ForecastModel, Question
+from online_models.bandwidth.model import ForecastModel, Question, asks_recent
 from online_models.bandwidth.passes import FORMULA, Samples, answer_batch, take_batch
 from online_models.bandwidth.quality import add_scores, overall_gauges, quality_gauges, start_totals
 from online_models.bandwidth.record import (
@@ -22,11 +23,11 @@ from online_models.bandwidth.record import (
     score_records,
 )
 from online_models.bandwidth.waiting import PENDING, PREDICTED
-from online_models.drift.monitor import DriftMonitor, alerts
+from online_models.drift.monitor import DriftMonitor, Shift, alerts
 from online_models.drift.trust import Trust
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
-from schemas.batch import Batch, Control, Output, Result
+from schemas.batch import Batch, Control, Output, Result, pick
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS
 from schemas.topic import DRIFT_ALERT, NETWORK_FEATURES, NETWORK_FORECAST, NETWORK_SCORE, Topic
@@ -90,39 +91,53 @@ class NetworkState(PartitionState):
     def apply(self, batch: Batch) -> Result:
         """Features and forecasts of every sample that is not late, and the scores they bring."""
         columns = batch.columns
-        self._models["trust"] = [trust.factor(int(self._clock[0])) for trust in self._trust]
+        self._turn()
         slot = self._table.index(batch.key)
         samples = Samples.of(batch)
-        rows, asks_recent = self._table.rows, self._trained.asks_recent
-        taken = take_batch(rows, slot, batch, samples, self._lateness_ms, recent=asks_recent)
+        rows, serving = self._table.rows, self._trained.serving()
+        taken = take_batch(rows, slot, batch, samples, self._lateness_ms, recent=asks_recent(serving))
         kind, clock, period, feature, recent, made = taken
-        self._trained.ask(made, Question(feature, recent, period), batch.key, kind != LATE)
+        if serving:
+            self._trained.ask(serving, made, Question(feature, recent, period), batch.key, kind != LATE)
         certain, amst, score = answer_batch(rows, self._models, slot, samples, taken, tuned=self._tuned)
         self._seen += np.bincount(kind, minlength=4)
-        self._trained.tell(made)
+        if serving:
+            self._trained.tell(made)
         add_scores(self._total, score, samples.target, samples.kind_of_link)
-        row = np.flatnonzero(kind != LATE)
-        scored = np.flatnonzero(score["scored"])
+        row, scored = (kind != LATE).nonzero()[0], score["scored"].nonzero()[0]
         outputs: dict[Topic, Output] = {}
         if len(row):
-            outputs[NETWORK_FEATURES] = feature_records(columns, row, feature[row])
-            version = self._trained.names(made["trained_by"][row], MODEL_VERSION)
+            outputs[NETWORK_FEATURES] = feature_records(columns, row, pick(feature, row))
+            said = pick(made, row)
+            version = self._trained.names(said["trained_by"], MODEL_VERSION)
             outputs[NETWORK_FORECAST] = forecast_records(
-                columns, row, clock[row], made[row], certain[row], amst[row], version
+                columns, row, pick(clock, row), said, pick(certain, row), pick(amst, row), version
             )
         if len(scored):
-            version = self._trained.names(score["trained_by"][scored], MODEL_VERSION)
-            outputs[NETWORK_SCORE] = score_records(columns, scored, score[scored], version)
-            shifts = []
-            for code, monitor in enumerate(self._drift):
-                mine = scored[samples.kind_of_link[scored] == code]
-                errors = np.minimum(score["relative_error"][mine], 1.0)
-                found = monitor.update(mine.tolist(), errors.tolist())
-                self._trust[code].take(mine, errors, found)
-                shifts += found
-            if drifted := alerts(batch, shifts):
+            met = score[scored]
+            version = self._trained.names(met["trained_by"], MODEL_VERSION)
+            outputs[NETWORK_SCORE] = score_records(columns, scored, met, samples.target[scored], version)
+            if drifted := alerts(batch, self._watch(scored, samples.kind_of_link[scored], met["relative_error"])):
                 outputs[DRIFT_ALERT] = drifted
-        return Result(outputs, reject_late(kind, samples.timestamp, clock, self._lateness_ms))
+        late = reject_late(kind, samples.timestamp, clock, self._lateness_ms) if len(row) < len(kind) else ()
+        return Result(outputs, late)
+
+    def _turn(self) -> None:
+        """Trust in the forecasts of links of each type, which a turn of the partition's clock changes."""
+        clock = int(self._clock[0])
+        if clock // TRUST_TURN_MS != self._trust[0].memory["turn"][0]:
+            self._models["trust"] = [trust.factor(clock) for trust in self._trust]
+
+    def _watch(self, row: NDArray[np.intp], kind: NDArray[np.int64], relative: NDArray[np.float64]) -> list[Shift]:
+        """Drift in the relative errors of forecasts that were met at some rows, by type of link."""
+        shifts = []
+        error = np.minimum(relative, 1.0)
+        for code in sorted(set(kind.tolist())):
+            mine = kind == code
+            found = self._drift[code].update(row[mine].tolist(), error[mine].tolist())
+            self._trust[code].take(row[mine], error[mine], found)
+            shifts += found
+        return shifts
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Errors beside their bars, coverage, and the means over links that dashboards show."""
