@@ -102,6 +102,16 @@ def _say(node: Any, kind: int, status: int, row: int, moments: NDArray[Any], n: 
     return n + 1
 
 
+@njit(cache=True)
+def count_moments(moments: NDArray[Any], count: NDArray[Any]) -> None:
+    """Add to how many alerts were opened, and how many resolved, `[2]`."""
+    for said in moments:
+        if said.status == OPEN:
+            count[0] += 1
+        elif said.status == RESOLVED:
+            count[1] += 1
+
+
 def new_moments(rows: int, types: int = len(TYPES)) -> NDArray[Any]:
     """Room for all that so many records can bring: each can resolve all alerts and open one."""
     return np.zeros(rows * (types + 1), MOMENT)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from online_models.anomaly.alert import OPEN, RESOLVED, alert_fields, follow_alert, new_moments, resolve_alerts
+from online_models.anomaly.alert import alert_fields, count_moments, follow_alert, new_moments, resolve_alerts
 from online_models.anomaly.calibration import calibrate
 from online_models.anomaly.feedback import RATE, Thresholds
 from online_models.anomaly.link_baseline import (
@@ -38,9 +38,9 @@ from online_models.arrival import FRESH, LATENESS_MS, arrival
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Control, Output, Result
+from schemas.batch import Batch, Control, Result
 from schemas.feedback import AnomalyFeedback, about_link, check_feedback
-from schemas.topic import SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_THRESHOLD, Topic
+from schemas.topic import SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_THRESHOLD
 
 FALSE_ALARMS_PER_LINK_DAY: Final = 0.2
 """Budget, unless a state is told another: a fleet has many links."""
@@ -115,12 +115,9 @@ class LinkWatch(PartitionState):
         columns = batch.columns
         n = len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = np.empty((n, N_LINK_METRICS))
-        for j, name in enumerate(LINK_METRICS):
-            x[:, j] = columns[name]
+        x = batch.matrix(LINK_METRICS)
         slot = self._table.index(batch.key)  # before the rows are taken: new keys may move them
-        found = np.zeros(n, FOUND)
-        moments = new_moments(n, len(LINK_TYPES))
+        found, moments = np.zeros(n, FOUND), new_moments(n, len(LINK_TYPES))
         n_moments = _step(
             self._table.rows,
             self._threshold,
@@ -131,16 +128,13 @@ class LinkWatch(PartitionState):
             self._maintenance.hushed_links(columns["node_id"], columns["peer_id"], timestamp),
             self._lateness_ms,
             self._alarms_per_day,
+            self._found,
             found,
             moments,
         )
-        moments = moments[:n_moments]
-        opened, resolved = ((moments["status"] == status).sum() for status in (OPEN, RESOLVED))
-        self._found += [found["anomalous"].sum(), opened, resolved, found["suppressed"].sum()]
-        outputs: dict[Topic, Output] = {}
-        if n_moments:
-            outputs[SYSTEM_ANOMALY] = link_alert_records(columns, moments, x, found)
-        return Result(outputs)
+        if not n_moments:
+            return Result()
+        return Result({SYSTEM_ANOMALY: link_alert_records(columns, moments[:n_moments], x, found)})
 
     def control(self, control: Control) -> Result:
         """Take an operator's word in; partition 0 says what it changed.
@@ -246,6 +240,7 @@ def _step(
     hushed: NDArray[Any],
     lateness_ms: int,
     alarms_per_day: float,
+    count: NDArray[Any],
     verdict: NDArray[Any],
     moments: NDArray[Any],
 ) -> int:
@@ -266,6 +261,8 @@ def _step(
             allow_usual(link, timestamp[i], threshold[0], found.z)
             _judge(link, found, x[i], threshold[0], factor, scaled)
             found.suppressed = found.anomalous and hushed[i]
+            count[0] += found.anomalous
+            count[3] += found.suppressed
             n_moments = resolve_alerts(link, timestamp[i], i, moments, n_moments)
             if found.anomalous and not hushed[i]:
                 n_moments = follow_alert(link, found.type, found.severity, timestamp[i], i, moments, n_moments)
@@ -280,4 +277,5 @@ def _step(
             learn_link(link, elapsed_ms, timestamp[i], y, plain)
             link.count += 1
         link.clock = timestamp[i]
+    count_moments(moments[:n_moments], count[1:3])
     return n_moments

@@ -72,10 +72,10 @@ class Maintenance:
 
     def _near(self, time_ms: NDArray[np.int64]) -> NDArray[Any]:
         """The windows, unless all are before or after these times."""
+        if time_ms.min() >= self.windows["end"].max():  # as mostly: none is open, and what is none has no end
+            return self.windows[:0]
         known = self.windows[self.windows["end"] > 0]
-        if not len(known) or time_ms.min() >= known["end"].max() or time_ms.max() < known["begin"].min():
-            return known[:0]
-        return known
+        return known[:0] if time_ms.max() < known["begin"].min() else known
 
 
 def _hash_of(node_id: str) -> int:

@@ -13,7 +13,7 @@ from online_models.anomaly.baseline import N_METRICS
 from online_models.anomaly.feedback import Change
 from online_models.anomaly.rule import ACTIONS, GROUPS, SEVERITIES, TYPES, top_contributors
 from online_models.anomaly.verdict import METHODS, THRESHOLD
-from schemas.batch import Control, Output
+from schemas.batch import Control, Output, pick
 from schemas.feedback import AnomalyFeedback, anomaly_of
 from schemas.system import METRICS, BaselineComparison
 
@@ -25,10 +25,10 @@ def score_records(columns: Mapping[str, NDArray[Any]], row: NDArray[np.intp], ve
     return Output(
         row,
         {
-            "timestamp": columns["timestamp"][row],
-            "node_id": columns["node_id"][row],
+            "timestamp": pick(columns["timestamp"], row),
+            "node_id": pick(columns["node_id"], row),
             "anomaly_score": verdict["score"],
-            "threshold": np.full(len(row), THRESHOLD),
+            "threshold": [THRESHOLD] * len(row),
             "is_anomaly": verdict["anomalous"],
             "detection_method": _METHOD[verdict["method"]],
             "suppressed": verdict["suppressed"],

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.anomaly import calibration
-from online_models.anomaly.alert import ALERT, OPEN, RESOLVED, follow_alert, new_moments, resolve_alerts
+from online_models.anomaly.alert import ALERT, count_moments, follow_alert, new_moments, resolve_alerts
 from online_models.anomaly.baseline import BASELINE, FLOOR, N_METRICS, WARM_UP, learn_baseline, write_z
 from online_models.anomaly.calibration import FALSE_ALARMS_PER_NODE_DAY, N_METHODS, calibrate
 from online_models.anomaly.feedback import RATE, Change, Thresholds
@@ -45,7 +45,7 @@ from online_models.sample import system_batch
 from online_models.served import Model
 from online_models.served import gauges as served_gauges
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Control, Output, Result
+from schemas.batch import Batch, Control, Output, Result, pick
 from schemas.feedback import AnomalyFeedback, about_link, check_feedback
 from schemas.system import METRICS
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_SCORE, SYSTEM_THRESHOLD, Topic
@@ -140,14 +140,27 @@ class SystemState(PartitionState):
         columns = batch.columns
         n = len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = np.column_stack([columns[name] for name in METRICS])
+        x = batch.matrix(METRICS)
         hushed = self._maintenance.hushed(batch.key, timestamp)
         slot = self._table.index(batch.key)
         kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)
         verdict, moments = np.zeros(n, VERDICT), new_moments(n)
         plain = np.zeros((n, N_METRICS), np.float32)
         nodes = self._table.rows
-        _measure(nodes, self._standing, slot, timestamp, x, hushed, self._lateness_ms, kind, clock, verdict, plain)
+        _measure(
+            nodes,
+            self._standing,
+            slot,
+            timestamp,
+            x,
+            hushed,
+            self._lateness_ms,
+            self._seen,
+            kind,
+            clock,
+            verdict,
+            plain,
+        )
         methods = 2 if self._trained.champion() is None else 3
         n_moments = _judge(
             nodes,
@@ -166,21 +179,21 @@ class SystemState(PartitionState):
             methods,
             self._alarms_per_day / methods,
             kind,
+            self._found,
             verdict,
             moments,
         )
-        moments = moments[:n_moments]
-        self._count(kind, verdict, moments)
-        row = np.flatnonzero(kind != LATE)
+        row = (kind != LATE).nonzero()[0]
         outputs: dict[Topic, Output] = {}
         if len(row):
-            outputs[SYSTEM_SCORE] = score_records(columns, row, verdict[row])
-        if len(moments):
-            outputs[SYSTEM_ANOMALY] = alert_records(columns, moments, x, verdict)
-        judged = np.flatnonzero(verdict["judged"])
+            outputs[SYSTEM_SCORE] = score_records(columns, row, pick(verdict, row))
+        if n_moments:
+            outputs[SYSTEM_ANOMALY] = alert_records(columns, moments[:n_moments], x, verdict)
+        judged = verdict["judged"].nonzero()[0]
         if found := alerts(batch, self._drift.update(judged.tolist(), verdict["residual"][judged].tolist())):
             outputs[DRIFT_ALERT] = found
-        return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
+        late = reject_late(kind, timestamp, clock, self._lateness_ms) if len(row) < n else ()
+        return Result(outputs, late)
 
     def control(self, control: Control) -> Result:
         """Take an operator's word in, of which partition 0 says what it changed, or announced forests.
@@ -251,11 +264,6 @@ class SystemState(PartitionState):
         factor = float(self._thresholds.factor[UNKNOWN])
         return Change(UNKNOWN, factor, factor, reason)
 
-    def _count(self, kind: NDArray[Any], verdict: NDArray[Any], moments: NDArray[Any]) -> None:
-        self._seen += np.bincount(kind, minlength=4)
-        opened, resolved = ((moments["status"] == status).sum() for status in (OPEN, RESOLVED))
-        self._found += [verdict["anomalous"].sum(), opened, resolved, verdict["suppressed"].sum()]
-
 
 @njit(cache=True)
 def _measure(
@@ -266,6 +274,7 @@ def _measure(
     x: NDArray[Any],
     hushed: NDArray[Any],
     lateness_ms: int,
+    seen: NDArray[Any],
     kind: NDArray[Any],
     clock: NDArray[Any],
     verdict: NDArray[Any],
@@ -277,6 +286,7 @@ def _measure(
         found = verdict[i]
         clock[i] = node.clock
         kind[i] = arrival(node.count > 0 or node.clock > 0, node.clock, timestamp[i], lateness_ms)
+        seen[kind[i]] += 1
         if kind[i] == LATE:
             continue
         found.method = WARMING_UP
@@ -318,6 +328,7 @@ def _judge(
     methods: int,
     alarms_per_day: float,
     kind: NDArray[Any],
+    count: NDArray[Any],
     verdict: NDArray[Any],
     moments: NDArray[Any],
 ) -> int:
@@ -338,6 +349,8 @@ def _judge(
             statistic[BY_TRAINED] = outlying(spread[1], trained[i])
         judge(found, x[i], threshold, factor, statistic, scaled)
         found.suppressed = found.anomalous and hushed[i]
+        count[0] += found.anomalous
+        count[3] += found.suppressed
         if kind[i] != FRESH:
             continue
         n_moments = resolve_alerts(node, timestamp[i], i, moments, n_moments)
@@ -355,4 +368,5 @@ def _judge(
             learn_spread(spread[1], trained[i])
         if not found.anomalous:
             forest_learn(forest, progress, height, window_size, near)
+    count_moments(moments[:n_moments], count[1:3])
     return n_moments

@@ -175,13 +175,11 @@ class Collected:
         self.value = np.zeros((metrics, window))
 
     def finish(self, made: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """What the first `made` are of, `[made]` of `ABOUT`, and their features, `[made, metric, 27]`."""
-        about, features = self.about[:made].copy(), self.features[:made].copy()
-        if made:
-            ordered = self.ordered[:made]
-            ordered.sort(axis=2)
-            _write_order(ordered, about["samples"], features)
-            write_spectra(self.even[:made], about["even"], about["spacing_ms"], features)
+        """What the first `made` are of, one at least, `[made]` of `ABOUT`; their features, `[made, metric, 27]`."""
+        about, features, ordered = self.about[:made].copy(), self.features[:made].copy(), self.ordered[:made]
+        ordered.sort(axis=2)
+        _write_order(ordered, about["samples"], features)
+        write_spectra(self.even[:made], about["even"], about["spacing_ms"], features)
         return about, features
 
 

@@ -72,16 +72,14 @@ class RollupState(PartitionState):
         """The windows that end before these records."""
         columns, n = batch.columns, len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = np.column_stack([columns[name] for name in ROLLUP_METRICS])
+        x = batch.matrix(ROLLUP_METRICS)
         slot = self._table.index(batch.key)
         kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)
         closed = np.zeros((n, _WINDOWS), CLOSED)
-        _step(self._table.rows, _LENGTH_MS, slot, timestamp, x, self._lateness_ms, kind, clock, closed)
-        self._kinds += np.bincount(kind, minlength=4)
-        self._told += (closed["count"] > 0).sum(axis=0)
+        rows, told = self._table.rows, self._told
         outputs: dict[Topic, Output] = {}
-        row, window = np.nonzero(closed["count"])
-        if len(row):
+        if _step(rows, _LENGTH_MS, slot, timestamp, x, self._lateness_ms, self._kinds, told, kind, clock, closed):
+            row, window = np.nonzero(closed["count"])
             outputs[SYSTEM_ROLLUP] = _records(columns["node_id"][row], row, window, closed[row, window])
         return Result(outputs, reject_late(kind, timestamp, clock, self._lateness_ms))
 
@@ -133,26 +131,34 @@ def _step(
     timestamp: NDArray[Any],
     x: NDArray[Any],
     lateness_ms: int,
+    kinds: NDArray[Any],
+    told: NDArray[Any],
     kind: NDArray[Any],
     clock: NDArray[Any],
     closed: NDArray[Any],
-) -> None:
+) -> bool:
+    """Take records in and write down the windows that they close; whether there is one."""
+    before = told.sum()
     for i in range(len(slot)):
         node = nodes[slot[i]]
         clock[i] = node.clock
         kind[i] = arrival(node.seen > 0, node.clock, timestamp[i], lateness_ms)
+        kinds[kind[i]] += 1
         if kind[i] != FRESH:
             continue
         if node.count[_HOUR] > 0 and timestamp[i] // length_ms[_HOUR] != node.clock // length_ms[_HOUR]:
             _tell(node, _HOUR, closed[i, _HOUR])
+            told[_HOUR] += 1
             _add_hour(node)
             _clear(node, _HOUR)
             if timestamp[i] // length_ms[_DAY] != node.clock // length_ms[_DAY]:
                 _tell(node, _DAY, closed[i, _DAY])
+                told[_DAY] += 1
                 _clear(node, _DAY)
         _learn(node, x[i])
         node.clock = timestamp[i]
         node.seen += 1
+    return bool(told.sum() > before)
 
 
 @njit(cache=True)

@@ -140,7 +140,7 @@ class OptimizerState(PartitionState):
     def apply(self, batch: Batch) -> Result:
         """What there is to say at the end of each minute that the batch closes."""
         timestamp = np.ascontiguousarray(batch.columns["timestamp"], np.int64)
-        x = np.column_stack([batch.columns[name] for name in WATCHED])
+        x = batch.matrix(WATCHED)
         slot = self._table.index(batch.key)
         self._counts[0] += len(batch)
         tuner = self._tuner[0]

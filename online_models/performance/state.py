@@ -140,18 +140,18 @@ class PerformanceState(PartitionState):
         """Features and predictions that are due at these records."""
         columns, n = batch.columns, len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = np.column_stack([columns[name] for name in METRICS])
+        x = batch.matrix(METRICS)
         slot = self._table.index(batch.key)
         kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)
         answer, inputs = np.zeros(n, ANSWER), np.zeros((n, N_INPUTS), np.float32)
         outputs: dict[Topic, Output] = {}
-        about, features = self._step(slot, timestamp, x, kind, clock, answer, inputs)
-        self._kinds += np.bincount(kind, minlength=4)
-        row = np.flatnonzero(answer["published"])
-        self._told += (len(about), len(row))
-        if len(about):
+        if collected := self._step(slot, timestamp, x, kind, clock, answer, inputs):
+            about, features = map(np.concatenate, zip(*collected, strict=True))
+            self._told[0] += len(about)
             outputs[PERFORMANCE_FEATURES] = feature_records(columns, about, features)
+        row = answer["published"].nonzero()[0]
         if len(row):
+            self._told[1] += len(row)
             found = answer[row]
             names, versions = self._ask(found, inputs[row])
             outputs[PERFORMANCE_PREDICTION] = prediction_records(
@@ -162,36 +162,37 @@ class PerformanceState(PartitionState):
     def _step(
         self, slot: NDArray[Any], timestamp: NDArray[Any], x: NDArray[Any], kind: NDArray[Any], clock: NDArray[Any],
         answer: NDArray[Any], inputs: NDArray[Any],
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:  # fmt: skip
-        """Step over the rows; what the features that fell due are of, and the features."""
+    ) -> list[tuple[NDArray[Any], NDArray[np.float64]]]:  # fmt: skip
+        """Step over the rows; what the features that fell due are of, and the features, a room full at a time."""
         room, work = self._room, self._work
-        abouts, features = [], []
+        collected = []
         at = 0
         while at < len(slot):
             at, made = _step(
                 self._table.rows, self._breach.state, self._breach.intercept, self._mix, self._score,
                 at, slot, timestamp, x, self._lateness_ms, self._period_ms, self._publish_ms, self._objective_ms,
-                kind, clock, answer, inputs,
+                self._kinds, kind, clock, answer, inputs,
                 room.time, room.value, room.work, room.features, room.even, room.ordered, room.about,
                 work.time, work.value, work.key, work.ordered, work.gaps, work.features, work.moment,
                 work.x, work.change, work.opinion, work.regressor, work.gain, work.breach,
             )  # fmt: skip
-            about, found = room.finish(made)
-            abouts.append(about)
-            features.append(found)
-        return np.concatenate(abouts), np.concatenate(features)
+            if made:
+                collected.append(room.finish(made))
+        return collected
 
     def _ask(self, answer: NDArray[Any], inputs: NDArray[np.float32]) -> tuple[list[str], list[str]]:
         """Let the trained model answer where there is one; who answered each row."""
         n = len(answer)
         model = self._champion.get("champion")
+        if model is None:
+            return [MODEL_NAME] * n, [MODEL_VERSION] * n
         probability, change = ask(model, inputs, {"probability": (), "change": (HORIZON_STEPS,)})
         said = np.flatnonzero(~np.isnan(probability))
         answer["probability"][said] = np.clip(probability[said], 0.0, 1.0)
         current, scale = answer["current"][said, None], answer["scale"][said, None]
         answer["predicted"][said] = np.maximum(current + scale * change[said], 0.0)
         version = np.full(n, MODEL_VERSION, object)
-        version[said] = model.manifest.model_version if model is not None else ""
+        version[said] = model.manifest.model_version
         return [MODEL_NAME] * n, version.tolist()
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
@@ -239,7 +240,7 @@ class _Work:
 def _step(
     nodes: Any, state: Any, intercept: Any, mixes: Any, scores: Any, at: int, slot: Any, timestamp: Any, x: Any,
     lateness_ms: int, period_ms: int, publish_ms: int, objective: float,
-    kind: Any, clock: Any, answer: Any, inputs: Any,
+    kinds: Any, kind: Any, clock: Any, answer: Any, inputs: Any,
     c_time: Any, c_value: Any, c_work: Any, c_features: Any, c_even: Any, c_ordered: Any, c_about: Any,
     time: Any, value: Any, key: Any, ordered: Any, gaps: Any, features: Any, moment: Any,
     input_: Any, change: Any, opinion: Any, regressor: Any, gain: Any, breach: Any,
@@ -256,6 +257,7 @@ def _step(
         node = nodes[slot[i]]
         clock[i] = node.clock
         kind[i] = arrival(node.seen > 0, node.clock, timestamp[i], lateness_ms)
+        kinds[kind[i]] += 1
         if kind[i] != FRESH:
             continue
         if node.seen == 0:
