@@ -38,7 +38,7 @@ from online_models.arrival import FRESH, LATENESS_MS, arrival
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Control, Result
+from schemas.batch import Batch, Control, Result, matrix
 from schemas.feedback import AnomalyFeedback, about_link, check_feedback
 from schemas.topic import SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_THRESHOLD
 
@@ -115,7 +115,7 @@ class LinkWatch(PartitionState):
         columns = batch.columns
         n = len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = batch.matrix(LINK_METRICS)
+        x = matrix(batch.columns, LINK_METRICS)
         slot = self._table.index(batch.key)  # before the rows are taken: new keys may move them
         found, moments = np.zeros(n, FOUND), new_moments(n, len(LINK_TYPES))
         n_moments = _step(

@@ -45,7 +45,7 @@ from online_models.sample import system_batch
 from online_models.served import Model
 from online_models.served import gauges as served_gauges
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Control, Output, Result, pick
+from schemas.batch import Batch, Control, Output, Result, matrix, pick
 from schemas.feedback import AnomalyFeedback, about_link, check_feedback
 from schemas.system import METRICS
 from schemas.topic import DRIFT_ALERT, SYSTEM_ANOMALY, SYSTEM_FEEDBACK, SYSTEM_SCORE, SYSTEM_THRESHOLD, Topic
@@ -140,7 +140,7 @@ class SystemState(PartitionState):
         columns = batch.columns
         n = len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = batch.matrix(METRICS)
+        x = matrix(batch.columns, METRICS)
         hushed = self._maintenance.hushed(batch.key, timestamp)
         slot = self._table.index(batch.key)
         kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)

@@ -19,7 +19,7 @@ from online_models.collector.histogram import BINS, add_count, add_value, quanti
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Output, Result
+from schemas.batch import Batch, Output, Result, matrix
 from schemas.rollup import ROLLUP_METRICS, ROLLUP_WINDOWS, WINDOW_MS, MetricRollup
 from schemas.topic import SYSTEM_ROLLUP, Topic
 
@@ -72,7 +72,7 @@ class RollupState(PartitionState):
         """The windows that end before these records."""
         columns, n = batch.columns, len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = batch.matrix(ROLLUP_METRICS)
+        x = matrix(batch.columns, ROLLUP_METRICS)
         slot = self._table.index(batch.key)
         kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)
         closed = np.zeros((n, _WINDOWS), CLOSED)

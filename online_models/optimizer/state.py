@@ -38,7 +38,7 @@ from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
 from online_models.slot import row_dtype
 from schemas import optimizer
-from schemas.batch import Batch, Control, Result
+from schemas.batch import Batch, Control, Result, matrix
 from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, SCOPE, OptimizerRequest
 from schemas.topic import OPTIMIZER_RECOMMENDATION, OPTIMIZER_REQUEST, OPTIMIZER_ROLLOUT, Topic
 
@@ -140,7 +140,7 @@ class OptimizerState(PartitionState):
     def apply(self, batch: Batch) -> Result:
         """What there is to say at the end of each minute that the batch closes."""
         timestamp = np.ascontiguousarray(batch.columns["timestamp"], np.int64)
-        x = batch.matrix(WATCHED)
+        x = matrix(batch.columns, WATCHED)
         slot = self._table.index(batch.key)
         self._counts[0] += len(batch)
         tuner = self._tuner[0]

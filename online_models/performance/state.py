@@ -43,7 +43,7 @@ from online_models.sample import system_batch
 from online_models.served import Served
 from online_models.served import gauges as served_gauges
 from online_models.slot import row_dtype
-from schemas.batch import Batch, Output, Result
+from schemas.batch import Batch, Output, Result, matrix
 from schemas.error import ConfigError
 from schemas.performance import HORIZON_STEPS
 from schemas.system import METRICS
@@ -140,7 +140,7 @@ class PerformanceState(PartitionState):
         """Features and predictions that are due at these records."""
         columns, n = batch.columns, len(batch)
         timestamp = np.ascontiguousarray(columns["timestamp"], np.int64)
-        x = batch.matrix(METRICS)
+        x = matrix(batch.columns, METRICS)
         slot = self._table.index(batch.key)
         kind, clock = np.empty(n, np.int64), np.empty(n, np.int64)
         answer, inputs = np.zeros(n, ANSWER), np.zeros((n, N_INPUTS), np.float32)
