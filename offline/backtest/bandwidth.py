@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from offline.backtest.grid import Grid, fit_horizon, match_targets
 from online_models.bandwidth.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
-from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, encode_network, write_features
+from online_models.bandwidth.feature import (
+    COUNTERS,
+    FEATURE_NAMES,
+    WINDOW,
+    encode_network,
+    link_type_codes,
+    write_features,
+)
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, conclude, prepare, start_models
 from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
 from online_models.bandwidth.link import LINK, SCORE, meet_value, take_value, write_recent
@@ -147,7 +154,8 @@ def stream_link(
 def _code() -> NDArray[np.float64]:
     """Encodings of a link that is nowhere in particular, `[6]`."""
     nowhere = NetworkSample(0, "a", "b", rtt_ms=0.0, jitter_ms=0.0, throughput_mbps=0.0, packet_loss=0.0)
-    found: NDArray[np.float64] = encode_network(codec_of(NetworkSample).columns([nowhere]))[0]
+    columns = codec_of(NetworkSample).columns([nowhere])
+    found: NDArray[np.float64] = encode_network(columns, link_type_codes(columns))[0]
     return found
 
 

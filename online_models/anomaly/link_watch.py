@@ -108,7 +108,8 @@ class LinkWatch(PartitionState):
         super().__init__(LINK, shared, idle_ms)
 
     def restored(self) -> None:
-        """Nothing is derived."""
+        """Find the last maintenance window."""
+        self._maintenance.restored()
 
     def apply(self, batch: Batch) -> Result:
         """What there is to say of alerts; late samples are passed over."""

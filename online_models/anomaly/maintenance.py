@@ -25,18 +25,25 @@ class Maintenance:
 
     def __init__(self) -> None:
         self.windows = np.zeros(WINDOWS, WINDOW)
+        self.restored()
+
+    def restored(self) -> None:
+        """Find out when the last window ends, after the windows were set: mostly there is none."""
+        self._last_end = int(self.windows["end"].max())
 
     def announce(self, node_id: str, begin_ms: int, end_ms: int) -> None:
         """Hush a node (`*`: every node) in `[begin_ms, end_ms)` of event time; the same one again changes nothing."""
         self.cancel(node_id, begin_ms)
         at = int(np.argmin(self.windows["end"]))
         self.windows[at] = (_hash_of(node_id), begin_ms, end_ms)
+        self.restored()
 
     def cancel(self, node_id: str, begin_ms: int) -> bool:
         """Forget the window of a node that begins at a time; whether there was one."""
         held = self.windows
         same = (held["node"] == _hash_of(node_id)) & (held["begin"] == begin_ms) & (held["end"] > 0)
         held[same] = np.zeros((), WINDOW)
+        self.restored()
         return bool(same.any())
 
     def heed(self, feedback: AnomalyFeedback) -> str:
@@ -72,7 +79,7 @@ class Maintenance:
 
     def _near(self, time_ms: NDArray[np.int64]) -> NDArray[Any]:
         """The windows, unless all are before or after these times."""
-        if time_ms.min() >= self.windows["end"].max():  # as mostly: none is open, and what is none has no end
+        if not self._last_end or time_ms.min() >= self._last_end:
             return self.windows[:0]
         known = self.windows[self.windows["end"] > 0]
         return known[:0] if time_ms.max() < known["begin"].min() else known

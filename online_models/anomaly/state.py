@@ -132,8 +132,9 @@ class SystemState(PartitionState):
         super().__init__(NODE, shared, idle_ms, [self._trained.served])
 
     def restored(self) -> None:
-        """Rebuild the drift detector."""
+        """Rebuild the drift detector, and find the last maintenance window."""
         self._drift.rebuild()
+        self._maintenance.restored()
 
     def apply(self, batch: Batch) -> Result:
         """A score for every record that is not late, and what there is to say of alerts."""

@@ -64,13 +64,13 @@ def link_type_codes(columns: Columns) -> NDArray[np.int64]:
     return _LINK.codes(columns["link_type"])
 
 
-def encode_network(columns: Columns) -> NDArray[np.float64]:
-    """Region, zone, link type, mode, tier and transport as numbers, `[n, 6]`."""
+def encode_network(columns: Columns, link_type: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Region, zone, link type (of `link_type_codes`), mode, tier and transport as numbers, `[n, 6]`."""
     found = np.empty((len(columns["region"]), 6))
     found.T[:] = (
         bucket_codes(columns["region"]),
         bucket_codes(columns["az"]),
-        _LINK.codes(columns["link_type"]),
+        link_type,
         _MODE.codes(columns["dwcp_mode"]),
         columns["network_tier"],
         _TRANSPORT.codes(columns["transport_type"]),

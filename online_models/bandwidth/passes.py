@@ -76,7 +76,7 @@ def take_batch(
     """
     n = len(batch)
     if features:
-        counter, code = matrix(batch.columns, COUNTERS), encode_network(batch.columns)
+        counter, code = matrix(batch.columns, COUNTERS), encode_network(batch.columns, samples.kind_of_link)
     else:
         counter, code = np.empty((0, len(COUNTERS))), np.empty((0, 6))
     found = Taken(

@@ -41,10 +41,11 @@ def forecast_records(
     predicted = made["predicted"]
     action = amst[:, 5].tolist()
     reasons = REASONS if horizon_ms == HORIZON_MS else [OTHER_HORIZON] * len(REASONS)
+    target_time = made_at + horizon_ms
     found = _identity(columns, row, "link_type") | {
         "prediction_time": made_at,
-        "target_time": made_at + horizon_ms,
-        "valid_until": made_at + horizon_ms,
+        "target_time": target_time,
+        "valid_until": target_time,
         "predicted_bandwidth_mbps": predicted[:, 0],
         "predicted_latency_ms": predicted[:, 1],
         "predicted_packet_loss": predicted[:, 2],

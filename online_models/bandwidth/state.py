@@ -133,9 +133,10 @@ class NetworkState(PartitionState):
         shifts = []
         error = np.minimum(relative, 1.0)
         for code in sorted(set(kind.tolist())):
-            mine = kind == code
-            found = self._drift[code].update(row[mine].tolist(), error[mine].tolist())
-            self._trust[code].take(row[mine], error[mine], found)
+            mine = (kind == code).nonzero()[0]
+            at, own = row[mine], error[mine]
+            found = self._drift[code].update(at.tolist(), own.tolist())
+            self._trust[code].take(at, own, found)
             shifts += found
         return shifts
 

@@ -144,6 +144,9 @@ class OptimizerState(PartitionState):
         slot = self._table.index(batch.key)
         self._counts[0] += len(batch)
         tuner = self._tuner[0]
+        if timestamp.max() // MINUTE_MS <= tuner["minute"]:  # as mostly: no minute ends
+            _take(self._table.rows, slot, timestamp, x)
+            return Result()
         newest = np.maximum.accumulate(timestamp) // MINUTE_MS
         if not tuner["minute"]:
             tuner["minute"] = newest[0]
