@@ -151,6 +151,17 @@ def test_what_lasts_beyond_the_window_is_alerted_then() -> None:
     assert next(at(one) for one in told(story((SICK, SICK + 30, 4.0)), state)) == 10
 
 
+def test_a_window_outlives_the_worker_and_goes_with_what_is_undone() -> None:
+    state, successor = SystemState(), SystemState()
+    before = state.checkpoint([])
+    state.control(word(maintenance(-5, 60)))
+    for piece in state.capture(whole=True):
+        successor.load(piece)
+    state.rollback(before)
+    records = story((SICK, SICK + 20, 5.0))
+    assert [bool(told(records, one)) for one in (successor, state)] == [False, True]
+
+
 def test_a_window_can_be_cancelled() -> None:
     state = SystemState()
     state.control(word(maintenance(0, 60)))
