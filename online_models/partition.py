@@ -253,6 +253,11 @@ class PartitionState(ABC):
             array = self._shared[name]
             array[...] = np.frombuffer(held, array.dtype).reshape(array.shape)
             self._captured[name] = array.copy()
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        for one in self._served:
+            one.rebuild()
         self.restored()
 
     def digest(self) -> str:
@@ -277,4 +282,4 @@ class PartitionState(ABC):
         self._table.put(undo.known, undo.rows)
         for name, array in undo.shared.items():
             self._shared[name][...] = array
-        self.restored()
+        self._rebuild()

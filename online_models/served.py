@@ -69,6 +69,13 @@ class Served:
         self.refused = np.zeros(1, np.int64)
         self.newest_ms = np.zeros(1, np.int64)
         self._shelf: Shelf = _EMPTY
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Read who has which role from the memory, after that was set: a step asks several times."""
+        version, sha256 = self.memory["version"].tolist(), self.memory["sha256"].tolist()
+        self._version: dict[str, str] = {role: one.decode() for role, one in zip(ROLES, version, strict=True)}
+        self._sha256: dict[str, str] = {role: one.decode() for role, one in zip(ROLES, sha256, strict=True)}
 
     @property
     def shared(self) -> dict[str, NDArray[Any]]:
@@ -85,17 +92,16 @@ class Served:
 
     def wanted(self) -> list[str]:
         """Hashes of the models in use."""
-        return [sha.decode() for sha in self.memory["sha256"].tolist() if sha]
+        return [sha for sha in self._sha256.values() if sha]
 
     def get(self, role: str) -> Model | None:
         """The model in a role; None when there is none, or when it is not on this worker's shelf."""
-        sha = self.memory["sha256"][ROLES.index(role)].decode()
+        sha = self._sha256[role]
         return self._shelf.get(sha) if sha else None
 
     def version(self, role: str) -> str:
         """Version of the model in a role; empty when there is none."""
-        version: bytes = self.memory["version"][ROLES.index(role)]
-        return version.decode()
+        return self._version[role]
 
     def control(self, control: Control) -> bool:
         """Take an announcement in; whether it concerns this name.
@@ -120,6 +126,7 @@ class Served:
         self._set(self.memory["version"] == version, b"", b"")
         if stage in ROLES:
             self._set(ROLES.index(stage), version, said.artifact_sha256.encode())
+        self.rebuild()
         return True
 
     def _set(self, at: Any, version: bytes, sha256: bytes) -> None:

@@ -127,7 +127,8 @@ def numbers(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
 
 def payload_kinds(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
     """Payload type * 2 + whether there is a baseline, `[n]`, 0..7."""
-    return _PAYLOAD.codes(columns["payload_type"]) * 2 + columns["has_baseline"].astype(np.int64)
+    found: NDArray[np.int64] = _PAYLOAD.codes(columns["payload_type"]) * 2 + columns["has_baseline"]
+    return found
 
 
 def feature_matrix(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

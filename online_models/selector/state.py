@@ -45,7 +45,7 @@ from online_models.selector.record import (
 )
 from online_models.selector.step import ROW, SHADOW_RATE, SHADOWED, Policy, Tally, Transfers, one_sided, step
 from online_models.selector.trained import NAME as TRAINED_NAME
-from online_models.selector.trained import Asked, TrainedSelector
+from online_models.selector.trained import NOBODY, Asked, TrainedSelector
 from online_models.selector.utility import AMST, new_model
 from online_models.served import Model
 from schemas.batch import Batch, Control, Output, Result
@@ -171,16 +171,20 @@ class CompressionState(PartitionState):
             outputs[COMPRESSION_PREDICTION] = prediction_records(columns, answered, made, _ONLINE, asked)
         if found := alerts(batch, self._drifted(made, asked)):
             outputs[DRIFT_ALERT] = found
+        if len(answered) == len(batch):
+            return Result(outputs)
         late = reject_late(made["arrival"], transfers.timestamp, made["clock"], self._policy.lateness_ms)
         return Result(outputs, late)
 
     def _drifted(self, made: NDArray[Any], asked: Asked) -> list[Shift]:
         """Watch the errors of the online model and of the champion; confidence in a model whose errors rise is less."""
         scored = np.flatnonzero(made["scored"])
+        if not len(scored):
+            return []
         wrong = made["wrong"][scored].astype(np.float64)
         shifts = self._drift.update(scored.tolist(), wrong.tolist())
         self._trust.take(scored, wrong, shifts)
-        if not asked.expected.any():
+        if asked.champion == NOBODY:
             return shifts
         said, label = asked.probability, made["label"]
         led = scored[made["decider"][scored] == CHAMPION]

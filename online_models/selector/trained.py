@@ -26,7 +26,8 @@ _DIGITS: Final = 6
 Version = tuple[str, str]
 """Name and version of a model."""
 
-_NONE: Final[Version] = ("", "")
+NOBODY: Final[Version] = ("", "")
+"""Where there is none."""
 
 
 class Asked(NamedTuple):
@@ -96,7 +97,7 @@ class TrainedSelector:
         challenger, shadow = self.served.get("challenger"), self.served.get("shadow")
         if not (champion or challenger or shadow):
             unsaid, nobody = np.full(n, np.nan), np.zeros(n, np.bool_)
-            return Asked(unsaid, nobody, nobody, _NONE, _NONE, "", np.full(n, NEITHER, np.int8), "", unsaid)
+            return Asked(unsaid, nobody, nobody, NOBODY, NOBODY, "", np.full(n, NEITHER, np.int8), "", unsaid)
         arm = self._arms(columns, challenger)
         treated = arm == TREATMENT
         x = feature_matrix(columns)
@@ -123,4 +124,4 @@ def _say(model: Model | None, x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _version(model: Model | None) -> Version:
-    return _NONE if model is None else (model.manifest.model_name, model.manifest.model_version)
+    return NOBODY if model is None else (model.manifest.model_name, model.manifest.model_version)

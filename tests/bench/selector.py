@@ -1,8 +1,8 @@
 """What one decision of the online selector costs: `python -m tests.bench.selector`.
 
 A fleet of the simulator is streamed through one partition's state. Processor time of this thread, microseconds:
-`inputs` and `decide` per transfer in batches of 1000, `step` all of it with learning and the records made;
-`single` is a step of one transfer.
+`inputs`, the columns that are gathered, and `decide` per transfer in batches of 1000, `step` all of it with learning
+and the records made; `single` is a step of one transfer.
 """
 
 from __future__ import annotations

@@ -111,6 +111,7 @@ def test_a_restored_state_asks_the_same_models() -> None:
     served, restored = served_after(announcement("v1", ONE, "champion")), Served("selector")
     for name, array in served.shared.items():
         restored.shared[name][...] = array
+    restored.rebuild()
     assert restored.wanted() == [ONE]
     assert restored.get("champion") is None, "not fetched yet"
     restored.use(SHELF)

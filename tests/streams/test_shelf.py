@@ -141,6 +141,7 @@ def test_a_restored_state_gets_its_model_by_hash(tmp_path: Path) -> None:
     restored, elsewhere = Served("selector"), Shelf(bench.store, "", LOADERS, Metrics())
     restored.use(elsewhere)
     restored.memory[...] = bench.served.memory
+    restored.rebuild()
     assert restored.get("champion") is None
     for sha256 in restored.wanted():
         elsewhere.fetch(sha256)

@@ -193,6 +193,7 @@ def test_a_champion_answers_and_the_online_model_stands_in(fails: bool, version:
     fed = PerformanceState()
     fed.use({"a" * 64: _Answers(fails)})  # type: ignore[arg-type]
     fed._champion.memory[0] = (b"trained-1", b"a" * 64)
+    fed._champion.rebuild()
     found = _decode(fed, metrics_of(metric_stream(steps=30, nodes=1)), PERFORMANCE_PREDICTION)
     assert {(p.model_name, p.model_version) for p in found} == {(MODEL_NAME, version)}
     if not fails:
