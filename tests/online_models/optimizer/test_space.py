@@ -32,6 +32,7 @@ def test_a_million_random_states_never_cross_a_hard_limit() -> None:
     rng = np.random.default_rng(3)
     values = rng.normal(0.5, 2.0, (STATES, 9)) * (MAXIMUM - MINIMUM) + MINIMUM
     values[rng.random((STATES, 9)) < 0.01] = np.inf
+    values[rng.random((STATES, 9)) < 0.01] = -np.inf
     values[rng.random((STATES, 9)) < 0.01] = np.nan
     moved = snap(values)
     for _ in range(3):
