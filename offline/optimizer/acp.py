@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from offline.optimizer.grid import Grid
 from offline.series import read_series
+from online_models.optimizer.context import INTOLERANT
 
 F64 = NDArray[np.float64]
 
@@ -160,7 +161,7 @@ def _measure(place: Place, timeout_ms: float, batch: int, members: int) -> F64:
     gap = timeout_ms + 2.0 * float(place.delays.mean())
     latency += place.down / REPAIR_MS * gap * gap / 2.0
     # What too few members decide while one of them may lie has to be decided again, by hand.
-    certain = success * (1.0 if byzantine_faults(members) >= LIARS else 0.3)
+    certain = success * (1.0 if byzantine_faults(members) >= LIARS else INTOLERANT)
     cost = 1.0 + messages / 50.0
     cpu = 20.0 + 80.0 * min(busy, 1.0)
     memory = 40.0 + 40.0 * min(place.rate * latency * 1e-3 / 4000.0, 1.0)

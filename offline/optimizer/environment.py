@@ -10,7 +10,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from offline.optimizer.grid import Grid
-from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE, Limits
+from online_models.optimizer.choice import Limits
+from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
 
 F64 = NDArray[np.float64]
 

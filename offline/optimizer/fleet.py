@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from offline.optimizer.environment import NOISE
 from offline.optimizer.grid import Grid
-from online_models.optimizer.prior import COST, CPU, MARGIN, MEMORY, PERFORMANCE
+from online_models.optimizer.choice import MARGIN
+from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
 from online_models.optimizer.space import DEFAULT, GROUPS, MAXIMUM, MINIMUM, N_STATE, STATE, act, snap, to_unit
 from schemas.optimizer import MAX_COST_INCREASE_PCT, MAX_CPU_PCT, MAX_MEMORY_PCT
 

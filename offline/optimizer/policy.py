@@ -1,14 +1,15 @@
 """Policies: what to try next, given what was seen. All of them have the same interface and the same budget.
 
 Every policy may learn beforehand from the grid's training contexts, and is told what is known of a
-context before any trial. `learned`, `live`, `untold` and `matern` try only what they believe to be
-safe; `live` is what workers run.
+context before any trial. `learned`, `live`, `untold`, `matern` and `oracle` try only what they believe to be
+safe; `live` is what workers run, `oracle` a ceiling.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Final, Protocol
 
@@ -17,18 +18,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from offline.optimizer.grid import Grid
-from online_models.optimizer.context import LEVEL_UNIT, level_of, live_part
-from online_models.optimizer.prior import (
-    COST,
-    CPU,
-    MEMORY,
-    NOISE,
-    PERFORMANCE,
-    SAFETY,
-    Limits,
-    Prior,
-    Trials,
-)
+from online_models.optimizer.choice import Limits, choose, incumbent
+from online_models.optimizer.context import live_part, unit_of
+from online_models.optimizer.evidence import Evidence
+from online_models.optimizer.posterior import NOISE, Posterior, Trials
+from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE, Prior
 
 F64 = NDArray[np.float64]
 
@@ -173,26 +167,34 @@ class Learned:
 
     def begin(self, about: F64, start: F64, rng: Generator) -> None:
         """Weigh the known contexts by likeness."""
-        self._near = self._prior.near(about)
-        self._start = start
-        self._setting: list[int] = []
-        self._seen: list[F64] = []
+        self._begin(self._prior.near(about), start)
 
     def propose(self) -> F64:
         """The start, then the safe setting with the greatest expected improvement."""
         if not self._setting:
             return self._start
-        return np.asarray(self._near.values[self._near.choose(self._trials, Limits(), self._belief).setting])
+        return np.asarray(self._prior.values[choose(self._posterior, Limits()).setting])
 
     def learn(self, setting: F64, seen: F64) -> None:
         """Remember a trial."""
-        self._setting.append(self._near.nearest(setting))
+        at = self._place.get(setting.tobytes())
+        self._setting.append(self._prior.nearest(setting) if at is None else at)
         self._seen.append(seen)
-        self._belief = self._near.condition(self._trials)
+        self._posterior.take(self._setting[-1], seen)
 
     def recommend(self) -> F64:
         """The best of those tried, after smoothing."""
-        return np.asarray(self._near.values[self._near.incumbent(self._trials, self._belief, Limits())])
+        return np.asarray(self._prior.values[incumbent(self._posterior, Limits())])
+
+    def _begin(self, prior: Prior, start: F64) -> None:
+        self._start = start
+        self._setting: list[int] = []
+        self._seen: list[F64] = []
+        self._posterior = Posterior(prior)
+
+    @cached_property
+    def _place(self) -> dict[bytes, int]:
+        return {one.tobytes(): k for k, one in enumerate(self._prior.values)}
 
     @property
     def _trials(self) -> Trials:
@@ -209,19 +211,33 @@ class Live(Learned):
     def begin(self, about: F64, start: F64, rng: Generator) -> None:
         """Keep the features that workers know."""
         self._about = live_part(self._system, self._prior.names, about)
-        self._near, self._start = self._prior, start
-        self._setting, self._seen = [], []
+        self._begin(self._prior, start)
+        self._told = -1
+        self._untold = self._evidence = Evidence(self._prior)
 
     def learn(self, setting: F64, seen: F64) -> None:
-        """Remember a trial; the first one shows what the setting in force does, which also tells of the context."""
-        if not self._setting:
-            unit = LEVEL_UNIT.get(self._system, 0.0)
-            level = level_of(self._system, setting, float(seen[PERFORMANCE]) - unit)
-            self._near = self._prior.near(self._about, self._prior.nearest(setting), level)
+        """Remember a trial; what the setting in force does, which also tells of the context, is told anew with it."""
         super().learn(setting, seen)
-        if self._near.doubted(self._trials, self._prior):
-            self._near = self._prior
-            self._belief = self._near.condition(self._trials)
+        self._untold.take(self._setting[-1], seen)
+        if self._evidence is not self._untold:
+            self._evidence.take(self._setting[-1], seen)
+        best = incumbent(self._posterior, Limits())
+        if best != self._told:
+            self._told = best
+            self._believe(self._near(best))
+        if self._evidence.belies(self._untold):
+            self._believe(self._prior)
+
+    def _believe(self, prior: Prior) -> None:
+        if prior is not self._posterior.prior:
+            self._posterior = Posterior(prior, self._trials)
+            self._evidence = self._untold if prior is self._prior else Evidence(prior, self._trials)
+
+    def _near(self, best: int) -> Prior:
+        trials = self._trials
+        level = float(trials.seen[trials.setting == best, PERFORMANCE].mean())
+        shown = not np.isnan(unit_of(self._system, self._prior.values[best]))
+        return self._prior.near(self._about, best, level if shown else np.nan)
 
 
 class Untold(Learned):
@@ -230,6 +246,24 @@ class Untold(Learned):
     def begin(self, about: F64, start: F64, rng: Generator) -> None:
         """Begin from all contexts alike."""
         super().begin(np.full(len(about), np.nan), start, rng)
+
+
+class Oracle(Learned):
+    """The same rules for one who knows what each setting does here: a ceiling.
+
+    It may not recommend what it has not tried, and what it tries is measured with the others' noise; of soft
+    limits it uses as much as they do.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__(grid)
+        self._context, self._surfaces = grid.context, grid.surfaces()
+
+    def begin(self, about: F64, start: F64, rng: Generator) -> None:
+        """Look the context up."""
+        here = int(np.argmin(((self._context - about) ** 2).sum(axis=1)))
+        sure = np.broadcast_to(1e-6 * np.eye(len(self._surfaces[here])), self._prior.covariance.shape)
+        self._begin(replace(self._prior, mean=self._surfaces[here], covariance=np.array(sure), whole=True), start)
 
 
 class Matern(Learned):
@@ -260,19 +294,19 @@ class Matern(Learned):
             covariance[metric] = fitted.kernel_.k1(x)
         mean = np.broadcast_to(surfaces.mean(axis=(0, 1)), (len(x), surfaces.shape[2]))
         self._prior = Prior(
-            grid.settings, np.array(mean), covariance + 4.0, surfaces, grid.context, grid.features, SAFETY
+            grid.settings, np.array(mean), covariance + 4.0, surfaces, grid.context, grid.features, True
         )
 
     def begin(self, about: F64, start: F64, rng: Generator) -> None:
         """Begin from the kernel alone."""
-        self._near, self._start = self._prior, start
-        self._setting, self._seen = [], []
+        self._begin(self._prior, start)
 
 
 POLICIES: Final[dict[str, Make]] = {
     "learned": Learned,
     "live": Live,
     "untold": Untold,
+    "oracle": Oracle,
     "matern": Matern,
     "bandit": Bandit,
     "climbing": Climbing,

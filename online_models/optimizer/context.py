@@ -24,11 +24,11 @@ F64 = NDArray[np.float64]
 LIVE: Final = {"acp": ("log_requests_per_s",)}
 """Features that system metrics tell, by system."""
 
-LEVEL_UNIT: Final = {"acp": float(np.log(1000.0))}
-"""What makes a system's performance of `watch.group_levels` the grid's: there it is decisions per second, not ms."""
-
-LEAST_MEMBERS: Final = 4
+TOLERANT_MEMBERS: Final = 4
 """With fewer none may lie, which the grid holds against them and consensus time does not show."""
+
+INTOLERANT: Final = 0.3
+"""Part of the performance that the grid leaves them."""
 
 
 class Told(NamedTuple):
@@ -44,19 +44,17 @@ def live_part(system: str, names: tuple[str, ...], about: F64) -> F64:
     return np.where(known, about, np.nan)
 
 
-def level_of(system: str, values: F64, performance: float) -> float:
-    """Performance in the grid's unit; NaN when system metrics do not have it in that unit.
+def unit_of(system: str, values: NDArray[Any]) -> F64:
+    """What makes performance of `watch.group_levels` the grid's, a logarithm `[...]` for settings `[..., 3]`.
 
-    Parameters
-    ----------
-    values
-        The setting in force, `[3]`.
-    performance
-        Of `watch.group_levels`.
+    For consensus the grid has decisions per second, not ms; NaN where system metrics have it in another unit.
+
+    >>> np.exp(unit_of("acp", np.array([[2000.0, 25, 7], [2000.0, 25, 3]]))).round(6).tolist()
+    [1000.0, 300.0]
     """
-    if system not in LEVEL_UNIT or values[2] < LEAST_MEMBERS:
-        return float("nan")
-    return performance + LEVEL_UNIT[system]
+    if system != "acp":
+        return np.full(values.shape[:-1], np.nan)
+    return np.asarray(np.log(1000.0 * np.where(values[..., 2] < TOLERANT_MEMBERS, INTOLERANT, 1.0)))
 
 
 def told_of(system: str, names: tuple[str, ...], rows: NDArray[Any], values: F64, performance: float) -> Told:
@@ -69,9 +67,9 @@ def told_of(system: str, names: tuple[str, ...], rows: NDArray[Any], values: F64
     rows
         Nodes, of `watch.MINUTE`.
     values, performance
-        The setting that tuning began with, `[3]`, and its performance as `watch.group_levels` has it.
+        The setting in force, `[3]`, and its performance as `watch.group_levels` has it.
     """
     rate = rows["fast"][rows["minutes"] > 0][:, REQUESTS]
     rate = rate[rate > 0.0]  # 0 is what those send who do not count requests
     about = np.full(len(names), np.log(rate).mean() if len(rate) else np.nan)
-    return Told(live_part(system, names, about), level_of(system, values, performance))
+    return Told(live_part(system, names, about), performance + float(unit_of(system, values)))

@@ -7,7 +7,7 @@ from the others'. A feature that tells nothing reaches everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,19 @@ NEIGHBOURS: Final = 30.0
 
 ERRORS_FROM: Final = 1.5
 """Errors are looked for that much further away than what is said."""
+
+
+class Reach(NamedTuple):
+    """How far each feature reaches, `[feature]` in standard deviations, and the share that features do not tell."""
+
+    features: F64
+    ridge: float
+
+    @classmethod
+    def learn(cls, surface: F64, features: F64) -> Reach:
+        """What tells one metric `[context, s]` best of contexts left out."""
+        scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+        return cls(*_fit(scaled, surface))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +72,10 @@ class Likeness:
     mean: F64
 
     @classmethod
-    def learn(cls, surfaces: F64, features: F64, judged: int = 0) -> Likeness:
-        """From logarithms `[context, s, metric]` and features `[context, feature]`; metric `judged` counts."""
+    def learn(cls, surfaces: F64, features: F64, known: Reach) -> Likeness:
+        """From logarithms `[context, s, metric]` and features `[context, feature]`."""
         middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
-        reach, ridge = _fit((features - middle) / spread, surfaces[..., judged])
+        reach, ridge = known
         scaled = (features - middle) / (spread * reach)
         mean = surfaces.mean(axis=0)
         inverse = _inverse(scaled, ridge)

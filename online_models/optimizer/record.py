@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from online_models.experiment import rollout as course
-from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE, Belief, Choice, Limits, Prior, Trials
+from online_models.optimizer.choice import Choice, Limits
+from online_models.optimizer.posterior import Posterior
+from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
 from schemas.batch import Output, object_column
 from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, SIGNIFICANCE_LEVEL, ConstraintCheck, ParameterChange
 
@@ -22,7 +24,7 @@ _DEVIATIONS: Final = 1.96
 
 
 def make_changes(
-    before: NDArray[Any], after: NDArray[Any], prior: Prior | None, belief: Belief | None, where: slice
+    before: NDArray[Any], after: NDArray[Any], posterior: Posterior | None, where: slice
 ) -> list[ParameterChange]:
     """Parameters that change, with their hard limits.
 
@@ -32,30 +34,29 @@ def make_changes(
     for k, p in enumerate(PARAMETERS):
         if before[k] == after[k]:
             continue
-        known = prior is not None and belief is not None and where.start <= k < where.stop
         slope = None
-        if known and prior and belief:
-            slope = _sensitivity(prior, belief, after[where], k - where.start, p.step)
+        if posterior is not None and where.start <= k < where.stop:
+            slope = _sensitivity(posterior, after[where], k - where.start, p.step)
         change = ParameterChange(p.name, p.unit, float(before[k]), float(after[k]), p.minimum, p.maximum, slope)
         found.append(change)
     return found
 
 
 def recommendation_record(
-    now: int, request: str, scope: str, trigger: int, changes: list[ParameterChange], choice: Choice, belief: Belief,
-    limits: Limits, trials: Trials,
+    now: int, request: str, scope: str, trigger: int, changes: list[ParameterChange], choice: Choice,
+    posterior: Posterior, limits: Limits,
 ) -> dict[str, Any]:  # fmt: skip
     """Fields of an `OptimizerRecommendation` but its id."""
-    start, at = int(trials.setting[0]), choice.setting
-    dearer = 100.0 * float(np.expm1(belief.mean[at, COST] - belief.mean[start, COST]))
+    start, at, mean = int(posterior.setting[0]), choice.setting, posterior.mean
+    dearer = 100.0 * float(np.expm1(mean[COST, at] - mean[COST, start]))
     penalty = max(dearer, 0.0) / 100.0
     low, middle, high = (
         100.0 * float(np.expm1(np.clip(choice.gain + off * choice.sd, -20.0, 20.0)) if changes else 0.0)
         for off in (-_DEVIATIONS, 0.0, _DEVIATIONS)
     )
     expected = (
-        ("memory", limits.memory_pct, float(np.exp(belief.mean[at, MEMORY]))),
-        ("cpu", limits.cpu_pct, float(np.exp(belief.mean[at, CPU]))),
+        ("memory", limits.memory_pct, float(np.exp(mean[MEMORY, at]))),
+        ("cpu", limits.cpu_pct, float(np.exp(mean[CPU, at]))),
         ("cost_increase", limits.cost_pct, dearer),
     )
     checks = [ConstraintCheck(name, min(limit, 100.0), value, value <= limit) for name, limit, value in expected]  # type: ignore[arg-type]
@@ -94,13 +95,13 @@ def output_of(records: Sequence[tuple[int, dict[str, Any]]]) -> Output:
     return Output(row, columns, [scope.encode() for scope in scopes], suffix)
 
 
-def _sensitivity(prior: Prior, belief: Belief, setting: NDArray[Any], axis: int, step: float) -> float:
+def _sensitivity(posterior: Posterior, setting: NDArray[Any], axis: int, step: float) -> float:
     """Expected change of performance of a step up, a share: in proportion to the grid's next place, or the last."""
+    prior, expected = posterior.prior, posterior.mean[PERFORMANCE]
     places = np.unique(prior.values[:, axis])
     at = int(np.argmin(np.abs(places - setting[axis])))
     up = at + 1 < len(places)
     moved = np.array(setting, np.float64)
     moved[axis] = places[at + 1 if up else at - 1]
-    here, there = prior.nearest(setting), prior.nearest(moved)
-    change = float(np.expm1(belief.mean[there, PERFORMANCE] - belief.mean[here, PERFORMANCE]))
+    change = float(np.expm1(expected[prior.nearest(moved)] - expected[prior.nearest(setting)]))
     return change * step / float(moved[axis] - setting[axis])

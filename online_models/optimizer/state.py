@@ -18,8 +18,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.experiment import rollout as course
-from online_models.optimizer.context import told_of
-from online_models.optimizer.prior import Choice, Limits, Prior, Trials
+from online_models.optimizer.choice import Choice, Limits, choose
+from online_models.optimizer.context import told_of, unit_of
+from online_models.optimizer.evidence import Evidence
+from online_models.optimizer.posterior import Posterior, Trials
+from online_models.optimizer.prior import Prior
 from online_models.optimizer.record import make_changes, output_of, recommendation_record, rollout_record
 from online_models.optimizer.space import DEFAULT, GROUPS, snap
 from online_models.optimizer.watch import (
@@ -91,8 +94,12 @@ class OptimizerState(PartitionState):
 
     @classmethod
     def warm(cls) -> None:
-        """Compile the kernel."""
+        """Compile the kernels."""
         cls().step(system_batch(timestamps_ms=range(0, 180_000, 5000)))
+        prior = Prior.learn(np.ones((2, 3)), np.zeros((3, 2, 4)), np.zeros((3, 1)))
+        trials = Trials(np.arange(2), np.zeros((2, 4)))
+        Evidence(prior, trials)
+        choose(Posterior(prior, trials), Limits())
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Counts, and the share of a rollout's nodes."""
@@ -196,29 +203,28 @@ class OptimizerState(PartitionState):
         tuner = self._tuner[0]
         limits = Limits(*tuner["limits"].tolist())
         levels = group_levels(self._table.rows)
-        best: tuple[Choice, int, Trials, Prior] | None = None
+        best: tuple[Choice, int, Posterior] | None = None
         for group, (name, where) in enumerate(GROUPS.items()):
             prior = self._priors.get(name)
             if prior is None or not tuner["tunable"][where].all():
                 continue
             self._remember(group, prior.nearest(tuner["values"][where]), levels[group])
-            prior, trials = self._informed(name, group, prior)
-            choice = prior.choose(trials, limits)
+            posterior = self._informed(name, group, prior)
+            choice = choose(posterior, limits)
             if best is None or choice.improvement > best[0].improvement:
-                best = choice, group, trials, prior
+                best = choice, group, posterior
         tuner["recommended"] = now
         if best is None:
             return []
-        choice, group, trials, prior = best
-        where = list(GROUPS.values())[group]
+        choice, group, posterior = best
+        where, prior = list(GROUPS.values())[group], posterior.prior
         values = tuner["values"].copy()
         if choice.setting != prior.nearest(values[where]):
             values[where] = prior.values[choice.setting]
         values = snap(values)
-        belief = prior.condition(trials)
-        changes = make_changes(tuner["values"], values, prior, belief, where)
+        changes = make_changes(tuner["values"], values, posterior, where)
         record = recommendation_record(
-            now, tuner["request"].decode(), scope, trigger, changes, choice, belief, limits, trials
+            now, tuner["request"].decode(), scope, trigger, changes, choice, posterior, limits
         )
         tuner["request"] = b""
         tuner["recommendation"] = f"{origin}:{OPTIMIZER_RECOMMENDATION.kind}".encode()
@@ -290,20 +296,24 @@ class OptimizerState(PartitionState):
         tuner["setting"][group, n], tuner["seen"][group, n] = setting, seen
         tuner["trials"][group] = n + 1
 
-    def _informed(self, name: str, group: int, prior: Prior) -> tuple[Prior, Trials]:
-        """A system's settings given what nodes tell of the context, as far as its trials do not belie it."""
+    def _informed(self, name: str, group: int, prior: Prior) -> Posterior:
+        """A system's settings given what nodes tell of the context now, as far as its trials do not belie it."""
         tuner = self._tuner[0]
-        first = int(tuner["setting"][group, 0])
-        told = told_of(name, prior.names, self._table.rows, prior.values[first], float(tuner["seen"][group, 0, 0]))
-        near = prior.near(told.about, first, told.level)
+        newest = int(tuner["trials"][group]) - 1
+        at, shown = int(tuner["setting"][group, newest]), float(tuner["seen"][group, newest, 0])
+        told = told_of(name, prior.names, self._table.rows, prior.values[at], shown)
+        near = prior.near(told.about, at, told.level)
         trials = self._trials(group, near)
-        return (prior, self._trials(group, prior)) if near.doubted(trials, prior) else (near, trials)
+        if near is not prior and Evidence(near, trials).belies(Evidence(prior, trials)):
+            near, trials = prior, self._trials(group, prior)
+        return Posterior(near, trials)
 
     def _trials(self, group: int, prior: Prior) -> Trials:
         """What was tried, in the prior's units: performance and cost relative to the first trial."""
         tuner = self._tuner[0]
         n = int(tuner["trials"][group])
         setting, seen = tuner["setting"][group, :n].astype(np.intp), tuner["seen"][group, :n].copy()
+        seen[:, 0] += np.nan_to_num(unit_of(list(GROUPS)[group], prior.values[setting]))
         for metric in (0, 1):
             seen[:, metric] += prior.mean[setting[0], metric] - seen[0, metric]
         return Trials(setting, seen)
@@ -311,7 +321,7 @@ class OptimizerState(PartitionState):
     def _rollout_record(self, scope: str, now: int, moment: course.Moment) -> dict[str, Any]:
         tuner = self._tuner[0]
         where = list(GROUPS.values())[int(tuner["group"])]
-        changes = make_changes(tuner["values"], tuner["proposed"], None, None, where)
+        changes = make_changes(tuner["values"], tuner["proposed"], None, where)
         return rollout_record(now, scope, tuner["recommendation"].decode(), tuner["rollout"], moment, changes)
 
 

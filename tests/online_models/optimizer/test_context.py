@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from offline.optimizer.grid import Grid, load_grids
-from online_models.optimizer.context import level_of, live_part, told_of
-from online_models.optimizer.prior import CAUTION, SAFETY, Limits, Prior, Trials
+from online_models.optimizer.choice import Limits, choose
+from online_models.optimizer.context import INTOLERANT, live_part, told_of, unit_of
+from online_models.optimizer.evidence import Evidence
+from online_models.optimizer.posterior import Posterior, Trials
+from online_models.optimizer.prior import Prior
 from online_models.optimizer.state import NODE
 from online_models.optimizer.watch import REQUESTS
 
@@ -52,7 +55,16 @@ def test_metrics_tell_nothing_of_the_other_systems(system: str) -> None:
 
 def test_unknown_is_not_zero() -> None:
     assert np.isnan(told_of("acp", consensus().features, nodes(0.0), np.array([2000.0, 25.0, 7.0]), 0.0).about).all()
-    assert np.isnan(level_of("acp", np.array([2000.0, 25.0, 3.0]), 0.0))
+
+
+def test_what_the_grid_holds_against_three_members_is_held_against_them_live() -> None:
+    """The rest of what the grid measured is what a node would report, `consensus_time`."""
+    grid = consensus()
+    four, three = unit_of("acp", np.array([[2000.0, 25.0, 5.0], [2000.0, 25.0, 3.0]]))
+    assert np.exp(three - four) == pytest.approx(INTOLERANT)
+    at = {tuple(v): k for k, v in enumerate(grid.settings.astype(int).tolist())}
+    quick = grid.surfaces()[:, [at[600, 25, 3], at[600, 25, 5]], 0] - np.array([three, four])
+    assert (quick[:, 0] > quick[:, 1]).mean() > 0.9, "fewer members wait for fewer answers"
 
 
 def test_a_part_of_the_features_is_enough_and_outside_of_the_measured_nothing_is_told() -> None:
@@ -63,7 +75,7 @@ def test_a_part_of_the_features_is_enough_and_outside_of_the_measured_nothing_is
     np.testing.assert_array_equal(near.mean, known.near(about.copy()).mean)
     assert known.near(np.where(np.isnan(about), np.nan, np.log(5600.0))) is known
     assert known.near(np.full(5, np.nan)) is known
-    assert (known.safety, near.safety, known.near(ABOUT).safety) == (CAUTION, CAUTION, SAFETY)
+    assert (known.whole, near.whole, known.near(ABOUT).whole) == (False, False, True)
 
 
 def test_the_level_in_force_tells_of_the_shape() -> None:
@@ -89,7 +101,9 @@ def test_what_was_told_is_doubted_when_trials_belie_it() -> None:
     wrong = known.near(about, start, float(surface[start, 0]) - 2.5)
     at = np.array([start, *np.linspace(0, len(grid.settings) - 1, 12).astype(int)], np.intp)
     trials = Trials(at, surface[at])
-    assert not right.doubted(trials, known)
-    assert wrong.doubted(trials, known)
-    assert not wrong.doubted(Trials(at[:1], surface[at[:1]]), known)
-    assert right.choose(trials, Limits()).setting >= 0
+    untold = Evidence(known, trials)
+    assert not Evidence(right, trials).belies(untold)
+    assert Evidence(wrong, trials).belies(untold)
+    first = Trials(at[:1], surface[at[:1]])
+    assert not Evidence(wrong, first).belies(Evidence(known, first))
+    assert choose(Posterior(right, trials), Limits()).setting >= 0
