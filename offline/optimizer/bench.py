@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -20,6 +21,12 @@ SEEDS: Final = 30
 BUDGET: Final = 40
 GOAL: Final = 0.97
 """Of the measured optimum."""
+
+CHOICE_GOAL_US: Final = 20.0
+"""Processor time of a choice, what is asked for."""
+
+TIMED: Final = 5
+"""Runs in which choices are timed."""
 
 
 class Episode(Struct, frozen=True):
@@ -40,6 +47,8 @@ class Cell(Struct, frozen=True):
     """A policy in an environment, over all seeds; `evaluations` that were not enough count as one more than the budget.
 
     `interval` is the median's, 95 %, by bootstrap over seeds. `reconverged` is after a change of context.
+    `choice_us` is the processor time of what to try next, median over all trials; `learn_us` that of taking a
+    trial in and saying what to stay with, `told_ms` the longest such of each run, which has what is told of a context.
     """
 
     policy: str
@@ -57,6 +66,9 @@ class Cell(Struct, frozen=True):
     start_share: float
     share_at_20: float
     gain_share: float
+    choice_us: float
+    learn_us: float
+    told_ms: float
     curve: list[float]
 
 
@@ -80,7 +92,7 @@ def run_bench(
             say(f"{environment}: {name}")
             policy = make(grid)
             pairs = [_run_seed(policy, grid, seed, budget) for seed in range(seeds)]
-            cells.append(_summarise(name, environment, pairs, budget))
+            cells.append(_summarise(name, environment, pairs, _time(policy, grid, budget)))
     return cells, [_difficulty(name, grid) for name, grid in grids.items()]
 
 
@@ -111,7 +123,26 @@ def _run_seed(policy: Policy, grid: Grid, seed: int, budget: int) -> tuple[Episo
     return before, after
 
 
-def _summarise(name: str, environment: str, pairs: Sequence[tuple[Episode, Episode]], budget: int) -> Cell:
+def _time(policy: Policy, grid: Grid, budget: int) -> F64:
+    """Processor time of choosing and of learning, ns, `[run, trial, 2]`; runs of one context are as many again."""
+    found = np.zeros((TIMED, budget, 2))
+    for run in range(TIMED):
+        task, rng = Task(grid, grid.test[run % len(grid.test)], grid.default), np.random.default_rng([run, 3])
+        policy.begin(task.about, task.start, rng)
+        for trial in range(budget):
+            began = time.thread_time_ns()
+            setting = policy.propose()
+            chosen = time.thread_time_ns()
+            seen = task.evaluate(setting, rng)
+            back = time.thread_time_ns()
+            policy.learn(setting, seen)
+            policy.recommend()
+            found[run, trial] = chosen - began, time.thread_time_ns() - back
+    return found
+
+
+def _summarise(name: str, environment: str, pairs: Sequence[tuple[Episode, Episode]], took: F64) -> Cell:
+    budget = took.shape[1]
     first = np.array([before.evaluations or budget + 1 for before, _ in pairs], np.float64)
     again = np.array([after.evaluations or budget + 1 for _, after in pairs], np.float64)
     trials = 2 * budget * len(pairs)
@@ -123,7 +154,9 @@ def _summarise(name: str, environment: str, pairs: Sequence[tuple[Episode, Episo
         float((first <= budget).mean()), float(np.median(again)), float(np.quantile(again, 0.9)),
         float((again <= 10).mean()), trials, 100.0 * unsafe / trials, 100.0 * over / trials,
         float(np.mean([before.start_share for before, _ in pairs])), float(curve[min(19, budget - 1)]),
-        float(np.mean([before.gain_share for before, _ in pairs])), np.round(curve, 4).tolist(),
+        float(np.mean([before.gain_share for before, _ in pairs])),
+        float(np.median(took[:, 1:, 0])) / 1e3, float(np.median(took[:, 1:, 1])) / 1e3,
+        float(np.median(took[..., 1].max(axis=1))) / 1e6, np.round(curve, 4).tolist(),
     )  # fmt: skip
 
 
