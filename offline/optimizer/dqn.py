@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from offline.optimizer.fleet import Fleet, Reading, make_state
 from offline.optimizer.grid import Grid
-from offline.optimizer.policy import Trying
+from offline.optimizer.simple import Trying
 from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
 from online_models.optimizer.space import DEFAULT, GROUPS, N_ACTIONS, N_STATE, act
 from schemas.error import ConfigError

@@ -17,7 +17,7 @@ from schemas.batch import Output, object_column
 from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, SIGNIFICANCE_LEVEL, ConstraintCheck, ParameterChange
 
 MODEL_NAME: Final = "learned-prior"
-MODEL_VERSION: Final = "gp-2"
+MODEL_VERSION: Final = "gp-3"
 VALID_MS: Final = 24 * 3_600_000
 
 _DEVIATIONS: Final = 1.96
