@@ -22,7 +22,7 @@ Private methods are overridden, so the versions are checked at import.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -186,6 +186,36 @@ class Consumer(driver.Consumer):
                 return  # what is left was registered: it blocks commits until the seek that follows
             self._ends[tp] = self.highwater(tp) or 0
             yield tp, self._to_message(tp, record)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Poll and hand out until stopped.
+
+        Stock Faust hands out each message in a task of its own, so that agents begin with the first chunk of a poll
+        before they see the second, and all of a round's small batches are batches of one.
+        """
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await asyncio.sleep(0)
+                polled = [found async for found in self.getmany(_POLL_S)]
+                if polled:
+                    await self.wait_first(self._hand_out(polled), self.suspend_flow.wait())
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+
+    async def _hand_out(self, polled: Sequence[tuple[TP, Any]]) -> None:
+        """Give messages to their topics, which wait where their buffers are full; commits go by time alone."""
+        for tp, message in polled:
+            expected = self._read_offset[tp]
+            if expected is not None and message.offset < expected:
+                continue
+            if expected and message.offset > expected + 1 and self.app.topics.acks_enabled_for(message.topic):
+                await self._add_gap(tp, expected + 1, message.offset)
+            await self.callback(message)
+            self._read_offset[tp] = message.offset
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if isinstance(record, Chunk):
