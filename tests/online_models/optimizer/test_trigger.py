@@ -8,14 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from online_models.optimizer.state import OptimizerState
-from online_models.optimizer.watch import MAX_AGE_MS
 from schemas.optimizer import PARAMETERS, SYSTEMS, OptimizerRecommendation, OptimizerRollout
 from schemas.topic import OPTIMIZER_RECOMMENDATION
 from tests.online_models.optimizer.fleet import asked, live, minute_of, records_of, request
 from tests.online_models.stream import metrics_of
 
 WATCHED = {"request_rate": 2800.0}
-MONTH = MAX_AGE_MS // 60_000
 
 
 def rested() -> tuple[OptimizerState, int]:
