@@ -7,6 +7,6 @@ place that imports river.
 
 from __future__ import annotations
 
-from online_models.kernel_cache import isolate
+from schemas.kernel_cache import isolate
 
 isolate()

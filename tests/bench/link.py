@@ -23,10 +23,10 @@ from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, wri
 from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models
 from online_models.bandwidth.link import LINK, SCORE, answer, take_in
 from online_models.bandwidth.passes import FORMULA
-from online_models.kernel_cache import source_digest
 from online_models.prefetch import ask_ahead
 from online_models.slot import LINE, SlotTable
 from schemas.field import LINK_TYPES
+from schemas.kernel_cache import source_digest
 from schemas.network import HORIZON_MS
 
 BATCH = 4000

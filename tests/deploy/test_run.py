@@ -22,7 +22,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from app import app
-from online_models.kernel_cache import source_digest
+from schemas.kernel_cache import source_digest
 from schemas.topic import TOPICS
 from streams.demo.process import free_port
 from tests.deploy.compose import DEPLOY, environment, services

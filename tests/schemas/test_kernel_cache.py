@@ -7,7 +7,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from online_models import kernel_cache
+from schemas import kernel_cache
 from schemas.error import ConfigError
 
 
@@ -20,16 +20,19 @@ def unchanged() -> object:
 
 def test_the_folder_is_named_by_the_sources(tmp_path: Path) -> None:
     numba.config.CACHE_DIR = str(tmp_path)
-    assert kernel_cache.isolate() == tmp_path / kernel_cache.source_digest()
+    folder = tmp_path / kernel_cache.source_digest()
+    assert kernel_cache.isolate() == folder
+    assert kernel_cache.isolate() == folder
 
 
 def test_a_module_of_any_depth_counts(tmp_path: Path) -> None:
-    module = tmp_path / "inner" / "kernel.py"
-    module.parent.mkdir()
-    module.write_text("A = 1")
-    before = kernel_cache.source_digest(tmp_path)
-    module.write_text("A = 2")
-    assert kernel_cache.source_digest(tmp_path) != before
+    digests = set()
+    for constant in (1, 2):
+        module = tmp_path / str(constant) / "room" / "inner" / "kernel.py"
+        module.parent.mkdir(parents=True)
+        module.write_text(f"A = {constant}")
+        digests.add(kernel_cache.source_digest((tmp_path / str(constant) / "room",)))
+    assert len(digests) == 2
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/inside"])

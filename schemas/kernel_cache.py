@@ -1,8 +1,8 @@
-"""Where compiled kernels are cached: one folder per state of this package's sources.
+"""Where compiled kernels are cached: one folder per state of the sources that they are made of.
 
 Numba checks only the file of the function it compiles, not those of the functions that
-one calls, so after an update a kernel could go on running its old callees. A folder
-named by a digest of all our sources cannot be stale.
+one calls, so after an update a kernel could go on running its old callees, and old constants.
+A folder named by a digest of all sources that kernels take from cannot be stale.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numba
@@ -17,18 +19,22 @@ import numba
 from schemas.error import ConfigError
 
 _ROOM_BYTES = 16 << 20
+_PROJECT = Path(__file__).parent.parent
+_SOURCES = (_PROJECT / "schemas", _PROJECT / "online_models")
 
 
-def source_digest(room: Path = Path(__file__).parent) -> str:
-    """Digest of every module of this package and the packages in it, 16 hex digits."""
+@cache
+def source_digest(rooms: Sequence[Path] = _SOURCES) -> str:
+    """Digest of every module of these packages and the packages in them, 16 hex digits."""
     digest = hashlib.sha256()
-    for path in sorted(room.rglob("*.py")):
-        digest.update(path.relative_to(room).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for room in rooms:
+        for path in sorted(room.rglob("*.py")):
+            digest.update(path.relative_to(room.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
 def isolate() -> Path:
-    """Point numba at this package's folder; call before any kernel is defined.
+    """Point numba at the folder of these sources; call before any kernel is defined, as often as you like.
 
     Under `NUMBA_CACHE_DIR` where that is set, else `XDG_CACHE_HOME` or `~/.cache`; in the
     temporary folder or in memory when what came before is read-only or full.
@@ -39,6 +45,8 @@ def isolate() -> Path:
         When there is room nowhere.
     """
     digest = source_digest()
+    if str(numba.config.CACHE_DIR).endswith(digest):
+        return Path(numba.config.CACHE_DIR)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     own = Path(numba.config.CACHE_DIR or home / "dwcp" / "kernel") / digest
     spare = f"dwcp-kernel-{os.getuid()}-{digest}"
