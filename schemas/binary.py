@@ -57,9 +57,15 @@ class Binary:
         return len(self.size)
 
     @property
+    def base(self) -> int:
+        """Where in memory `data` begins."""
+        found: int = np.frombuffer(self.data or b"\0", np.uint8).__array_interface__["data"][0]
+        return found
+
+    @property
     def address(self) -> NDArray[np.int64]:
         """Where in memory each begins, int64 `[n]`, as long as `data` is held; 0 for None."""
-        found = self.at + _address(self.data or b"\0")
+        found = self.at + self.base
         found[self.size < 0] = 0
         return found
 
@@ -86,8 +92,3 @@ def _begins(size: NDArray[np.int64]) -> NDArray[np.int64]:
     at = np.zeros_like(size)
     np.cumsum(size[:-1], out=at[1:])
     return at
-
-
-def _address(data: bytes) -> int:
-    found: int = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
-    return found

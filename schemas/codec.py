@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union
 
 import msgspec
 import numpy as np
-import orjson
 from msgspec import Struct
 from msgspec.structs import astuple
 from numpy.typing import NDArray
@@ -32,15 +31,16 @@ from schemas.header import AVRO, JSON
 if TYPE_CHECKING:
     from schemas.avro.reader import AvroReader, SchemaSource
     from schemas.avro.writer import AvroWriter
+    from schemas.json_writer import JsonWriter
 
 R = TypeVar("R", bound=Struct)
-
-_encoder = msgspec.json.Encoder()
 
 _AVRO_FIRST_BYTES: Final = (CONFLUENT, SINGLE_OBJECT[0])
 """No JSON text begins with either, so what does is Avro or broken."""
 
-_WIDE: Final = 8
+
+Column = Sequence[Any] | NDArray[Any] | Binary
+"""Cells of a field."""
 
 
 def _dtype(annotation: Any) -> type:
@@ -79,6 +79,7 @@ class Codec(Generic[R]):
         self._decode = msgspec.json.Decoder(record).decode
         self._source = source
         self._reader: AvroReader[R] | None = None
+        self._json_writer: JsonWriter | None = None
         self._writer = None if avro_prefix is None else _avro_writer(record, avro_prefix)
         self.content_type: bytes = JSON if self._writer is None else AVRO
         """Of what `encode` returns."""
@@ -148,30 +149,36 @@ class Codec(Generic[R]):
             for at, (name, dtype) in enumerate(self._dtypes)
         }  # fmt: skip
 
-    def encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[bytes]:
+    def encode(self, columns: Mapping[str, Column]) -> list[bytes]:
         """As `write`, a byte string per row."""
         return self.write(columns).tolist()  # type: ignore[return-value]
 
-    def write(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Binary:
+    def write(self, columns: Mapping[str, Column]) -> Binary:
         """Encode columns as one value per row: a JSON document or a framed Avro datum.
 
-        NaN in a nullable field, and only there, is written as null. Fields that have a
-        default may be left out.
+        Columns are arrays, lists of objects, or text as `Binary`. NaN in a nullable field, and only there,
+        is written as null. Fields that have a default may be left out.
 
         Raises
         ------
         KeyError
             When any other field of the record is missing from `columns`.
         """
-        record = self.record
-        if len(columns) < len(self.fields):
-            n = len(next(iter(columns.values()), ()))
-            columns = {name: [value] * n for name, value in self._defaults.items()} | dict(columns)
+        if not len(next(iter(columns.values()), ())):
+            return Binary.of([])
         if self._writer is not None:
-            cells = [_cells(columns[name], name in self._optional_ints) for name in self.fields]
-            return Binary.of(self._writer.write(cells))
-        lists = [_json_cells(columns[name], name in self._optional_ints) for name in self.fields]
-        return Binary.lines(_encoder.encode_lines([record(*row) for row in zip(*lists, strict=True)]))
+            return Binary.of(self._writer.write(self._lists(columns)))
+        if self._json_writer is None:
+            from schemas.json_writer import JsonWriter
+
+            self._json_writer = JsonWriter(self.record, self._optional_ints, self._defaults)
+        return self._json_writer.write(columns)
+
+    def _lists(self, columns: Mapping[str, Column]) -> list[Sequence[Any]]:
+        """Python's objects of every field."""
+        n = len(next(iter(columns.values())))
+        full: dict[str, Any] = {name: [value] * n for name, value in self._defaults.items()} | dict(columns)
+        return [_cells(full[name], name in self._optional_ints) for name in self.fields]
 
 
 def _defaults(record: type[Struct]) -> dict[str, Any]:
@@ -195,20 +202,14 @@ def _is_optional_int(annotation: Any) -> bool:
     return set(_members(annotation)) == {int, NoneType}
 
 
-def _cells(column: Sequence[Any] | NDArray[Any], optional_int: bool) -> Sequence[Any]:
+def _cells(column: Column, optional_int: bool) -> Sequence[Any]:
+    if isinstance(column, Binary):
+        return column.text()
     if not isinstance(column, np.ndarray):
         return column
     if optional_int:  # held as float64 so that NaN can stand for a missing value
         return [None if v != v else int(v) for v in column.tolist()]
     return column.tolist()  # type: ignore[no-any-return]
-
-
-def _json_cells(column: Sequence[Any] | NDArray[Any], optional_int: bool) -> Sequence[Any]:
-    """As `_cells`; rows of a matrix as JSON text, which orjson writes without making a Python object per number."""
-    if not isinstance(column, np.ndarray) or column.ndim == 1 or column.shape[1] < _WIDE or not len(column):
-        return _cells(column, optional_int)
-    text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
-    return [msgspec.Raw(b"[" + row + b"]") for row in text[2:-2].split(b"],[")]
 
 
 def _avro_writer(record: type[Struct], prefix: bytes) -> AvroWriter:

@@ -119,7 +119,7 @@ class Envelope:
         ids = self._ids(own, output)
         columns: dict[str, Any] = dict(output.columns)
         if self._has_id:
-            columns["id"] = ids.text()
+            columns["id"] = ids
         time = rfc3339(np.asarray(columns["timestamp"], np.int64))
         cells = np.empty((len(rows), *self._cells.shape), np.int64)
         cells[:] = self._cells

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import faust
 
+from schemas import json_writer
 from schemas.error import DwcpError, InfraError
 from schemas.topic import INPUTS, KEYED
 from streams import librdkafka
@@ -44,6 +45,7 @@ class Worker(faust.Worker):
             fail(exc)
         for agent in self.app.declared.values():
             agent.warm()
+        json_writer.warm()
         librdkafka.warm()
         try:
             super().execute_from_commandline()

@@ -1,0 +1,231 @@
+"""Columns to JSON, a document per row, in one compiled pass.
+
+A Python object per number and a struct per record cost more than the step that made them. Numbers and booleans
+are written from the columns; text, and what is nested, is written by msgspec, in one call, and copied.
+What comes out is what msgspec writes, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numba import njit
+from numpy.typing import NDArray
+
+from schemas.binary import Binary
+from schemas.json_value import write_bool, write_float, write_floats, write_int, write_text
+from schemas.memory import address_of, copy, load_float, load_int
+
+_encoder = msgspec.json.Encoder()
+
+_FLOAT, _INT, _BOOL, _OPTIONAL_INT, _JSON, _TEXT, _FLOATS, _CONSTANT = range(8)
+"""Kinds of fields. A constant is part of the field's name."""
+
+_NUMBERS, _WHOLE, _OBJECTS, _OTHERS = range(4)
+"""Where values lie: floats side by side, integers side by side, what msgspec wrote; then columns of their own."""
+
+_SOURCE_OF: Final = {_FLOAT: _NUMBERS, _OPTIONAL_INT: _NUMBERS, _INT: _WHOLE, _BOOL: _WHOLE, _JSON: _OBJECTS}
+_KIND_OF: Final = dict.fromkeys("df", _FLOAT) | dict.fromkeys("lqihbIHB", _INT) | {"?": _BOOL}
+"""By numpy's letter for the type of a column."""
+
+_KIND, _SOURCE, _PLACE, _WIDTH, _NAME, _NAME_BYTES = range(6)
+"""What is known of a field: `_PLACE` is which of its source's columns it is, `_WIDTH` that of a matrix."""
+
+_NUMBER_BYTES: Final = 27
+_INT_LIMIT: Final = 2.0**63
+
+
+class _Plan(NamedTuple):
+    """How rows whose columns are of these kinds are written.
+
+    Parameters
+    ----------
+    cells
+        int64 `[fields, 6]`.
+    names
+        Held: `cells` has their addresses.
+    row_bytes
+        Of a row at most, but for text.
+    """
+
+    cells: NDArray[np.int64]
+    names: Binary
+    row_bytes: int
+
+
+class JsonWriter:
+    """Writes records of one type.
+
+    Parameters
+    ----------
+    record
+        The type.
+    optional_ints
+        Fields of whole numbers that may be missing, whose columns hold floats and NaN.
+    defaults
+        What is written where a column is left out.
+
+    Raises
+    ------
+    TypeError
+        When the type leaves out fields or adds a tag.
+    """
+
+    def __init__(self, record: type[Struct], optional_ints: Set[str], defaults: Mapping[str, Any]) -> None:
+        config = record.__struct_config__
+        if config.omit_defaults or config.tag is not None:
+            raise TypeError(f"{record.__name__} is not written field by field")
+        self._fields = record.__struct_fields__
+        self._names = record.__struct_encode_fields__
+        self._optional_ints = optional_ints
+        self._defaults = defaults
+        self._plans: dict[tuple[int, ...], _Plan] = {}
+
+    def write(self, columns: Mapping[str, Sequence[Any] | NDArray[Any] | Binary]) -> Binary:
+        """One document per row.
+
+        Parameters
+        ----------
+        columns
+            Fields: an array `[n]`, a float array `[n, w]`, `n` objects, or text as `Binary`. Of an array
+            of objects or a list, objects are what msgspec can write.
+
+        Raises
+        ------
+        KeyError
+            When a field without a default is missing.
+        """
+        kinds: list[int] = []
+        floats: list[Any] = []
+        ints: list[Any] = []
+        objects: list[Any] = []
+        others: list[tuple[int, int, int]] = []
+        held: list[Any] = []
+        n = text_bytes = 0
+        for name in self._fields:
+            column = columns.get(name)
+            if column is None:
+                kinds.append(_CONSTANT)
+                continue
+            n = len(column)
+            if isinstance(column, Binary):
+                others.append(_texts(column))
+                kinds.append(_TEXT)
+                text_bytes += 6 * len(column.data)  # every byte as \\u00xx
+                continue
+            if not isinstance(column, np.ndarray):
+                kinds.append(_JSON)
+                objects += column
+                continue
+            kind = _KIND_OF.get(column.dtype.char, _JSON)
+            if column.ndim == 1 and kind != _JSON:
+                if kind == _FLOAT or name in self._optional_ints:
+                    kind = _OPTIONAL_INT if name in self._optional_ints else _FLOAT
+                    floats.append(column)
+                else:
+                    ints.append(column)
+                kinds.append(kind)
+            elif kind == _FLOAT:
+                matrix = np.ascontiguousarray(column, np.float64)
+                held.append(matrix)
+                others.append((address_of(matrix), 0, 0))
+                kinds.append(_FLOATS + matrix.shape[1] * _CONSTANT)
+            else:
+                kinds.append(_JSON)
+                objects += column.tolist()
+        plan = self._plan(tuple(kinds))
+        numbers, whole = _side_by_side(floats, np.float64), _side_by_side(ints, np.int64)
+        text = Binary.lines(_encoder.encode_lines(objects))
+        shared = [(address_of(numbers), 0, 0), (address_of(whole), 0, 0), _texts(text)]
+        sources = np.array(shared + others)
+        out = np.empty(n * plan.row_bytes + text_bytes + len(text.data), np.uint8)
+        end = np.empty(n + 1, np.int64)
+        _write(out, end, plan.cells, sources)
+        return Binary(out[: end[n]].tobytes(), end[:-1], end[1:] - end[:-1])
+
+    def _plan(self, kinds: tuple[int, ...]) -> _Plan:
+        if kinds not in self._plans:
+            self._plans[kinds] = self._made(kinds)
+        return self._plans[kinds]
+
+    def _made(self, kinds: Sequence[int]) -> _Plan:
+        cells = np.zeros((len(kinds), 6), np.int64)
+        names: list[bytes] = []
+        used = [0] * _OTHERS
+        others = _OTHERS
+        for cell, kind, field, name in zip(cells, kinds, self._fields, self._names, strict=True):
+            label = (b"," if names else b"{") + _encoder.encode(name) + b":"
+            names.append(label + _encoder.encode(self._defaults[field]) if kind == _CONSTANT else label)
+            cell[_KIND] = kind if kind <= _CONSTANT else _FLOATS
+            cell[_WIDTH] = kind // _CONSTANT if kind > _CONSTANT else 1
+            source = _SOURCE_OF.get(kind)
+            if source is not None:
+                cell[_SOURCE], cell[_PLACE] = source, used[source]
+                used[source] += 1
+            elif kind != _CONSTANT:
+                cell[_SOURCE] = others
+                others += 1
+        held = Binary.of(names)
+        cells[:, _NAME], cells[:, _NAME_BYTES] = held.address, held.size
+        return _Plan(cells, held, int(held.size.sum() + (cells[:, _WIDTH] * _NUMBER_BYTES + 2).sum()) + 1)
+
+
+def warm() -> None:
+    """Compile what writes."""
+    _write(np.empty(0, np.uint8), np.zeros(1, np.int64), np.zeros((0, 6), np.int64), np.zeros((0, 3), np.int64))
+
+
+def _side_by_side(columns: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(columns, dtype=dtype, casting="unsafe") if columns else np.empty(0, dtype)
+
+
+def _texts(column: Binary) -> tuple[int, int, int]:
+    """Where texts begin, counted from the third of these addresses, and their sizes."""
+    return address_of(column.at), address_of(column.size), column.base
+
+
+@njit(cache=True, nogil=True)
+def _write(
+    out: NDArray[np.uint8], end: NDArray[np.int64], cells: NDArray[np.int64], sources: NDArray[np.int64]
+) -> None:
+    """Write every row; `end` says where each begins and the last ends."""
+    base = out.ctypes.data
+    n = len(end) - 1
+    at = 0
+    for row in range(n):
+        end[row] = at
+        for field in range(len(cells)):
+            copy(base + at, cells[field, _NAME], cells[field, _NAME_BYTES])
+            at += cells[field, _NAME_BYTES]
+            kind, width = cells[field, _KIND], cells[field, _WIDTH]
+            offset = 8 * (cells[field, _PLACE] * n + row * width)
+            source = cells[field, _SOURCE]
+            place = sources[source, 0] + offset
+            if kind == _FLOAT:
+                at = write_float(out, at, load_float(place))
+            elif kind == _INT:
+                at = write_int(out, at, load_int(place))
+            elif kind == _JSON:
+                size = load_int(sources[source, 1] + offset)
+                copy(base + at, sources[source, 2] + load_int(place), size)
+                at += size
+            elif kind == _FLOATS:
+                at = write_floats(out, at, place, width)
+            elif kind == _TEXT:
+                size = load_int(sources[source, 1] + offset)
+                at = write_text(out, at, sources[source, 2] + load_int(place), size)
+            elif kind == _BOOL:
+                at = write_bool(out, at, load_int(place) != 0)
+            elif kind == _OPTIONAL_INT:
+                value = load_float(place)
+                if -_INT_LIMIT < value < _INT_LIMIT:
+                    at = write_int(out, at, np.int64(value))
+                else:
+                    at = write_float(out, at, value)
+        out[at] = ord("}")
+        at += 1
+    end[-1] = at

@@ -1,0 +1,79 @@
+"""Memory by address, for kernels: what lies in columns of many types is read without numba knowing their arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from schemas import kernel_cache
+
+kernel_cache.isolate()  # before the kernels of whoever imports this
+
+_BYTE = ir.IntType(8)
+_WORD = ir.IntType(64)
+_WIDE = ir.IntType(128)
+
+
+def _loader(result: Any, kind: Any) -> Any:
+    def load(_: Any, address: Any) -> Any:
+        """The value at an address."""
+
+        def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+            found = builder.load(builder.inttoptr(given[0], kind.as_pointer()))
+            found.align = 1
+            return found
+
+        return result(types.int64), build
+
+    return intrinsic(load)
+
+
+load_float = _loader(types.float64, ir.DoubleType())
+load_int = _loader(types.int64, _WORD)
+load_byte = _loader(types.uint8, _BYTE)
+
+
+@intrinsic
+def copy(_: Any, to: Any, source: Any, size: Any) -> Any:
+    """Copy bytes from one address to another; the two places do not overlap."""
+
+    def build(context: Any, builder: Any, __: Any, given: Any) -> Any:
+        pointer = _BYTE.as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, _WORD, ir.IntType(1)])
+        function = builder.module.declare_intrinsic("llvm.memcpy", [pointer, pointer, _WORD], kind)
+        places = [builder.inttoptr(given[0], pointer), builder.inttoptr(given[1], pointer)]
+        builder.call(function, [*places, given[2], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64), build
+
+
+@intrinsic
+def bits_of(_: Any, value: Any) -> Any:
+    """The 64 bits of a double."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.bitcast(given[0], _WORD)
+
+    return types.uint64(types.float64), build
+
+
+@intrinsic
+def product_high(_: Any, a: Any, b: Any) -> Any:
+    """Upper 64 of the 128 bits of a product."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        product = builder.mul(builder.zext(given[0], _WIDE), builder.zext(given[1], _WIDE))
+        return builder.trunc(builder.lshr(product, ir.Constant(_WIDE, 64)), _WORD)
+
+    return types.uint64(types.uint64, types.uint64), build
+
+
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Where an array begins."""
+    found: int = array.__array_interface__["data"][0]
+    return found
