@@ -76,6 +76,12 @@ class OffsetTracker(Generic[P]):
             state.spans.append(span)
             return span
 
+    def holds(self, partition: P, span: Span) -> bool:
+        """False when a seek or revoke has forgotten a span."""
+        with self._lock:
+            state = self._partitions.get(partition)
+            return state is not None and span in state.spans
+
     def begin(self, partition: P, span: Span) -> bool:
         """Start work on a span; False when a seek or revoke has forgotten it."""
         with self._lock:

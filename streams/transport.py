@@ -22,9 +22,10 @@ Private methods are overridden, so the versions are checked at import.
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future, ensure_future
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import aiokafka
 import faust
@@ -49,6 +50,17 @@ fetched.install()
 
 _POLL_S = 0.05
 _DRAIN_S = 5.0
+
+
+class _Polled(NamedTuple):
+    generation_id: int
+    records: Mapping[TP, list[Any]]
+
+
+def _retrieved(polled: Future[_Polled]) -> None:
+    """A poll that nobody waits for any more has failed unheard."""
+    if not polled.cancelled():
+        polled.exception()
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -156,6 +168,7 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.tracker: OffsetTracker[TP] = OffsetTracker()
         self._ends: dict[TP, int] = {}
+        self._ahead: Future[_Polled] | None = None
         self.last_progress = self.last_move = monotonic()
         super().__init__(*args, **kwargs)
         garbage.settle()  # kernels are compiled and the app stands
@@ -171,7 +184,12 @@ class Consumer(driver.Consumer):
         return tp.topic in self.app.chunk_topics
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """Messages of one poll, partitions of all topics taking turns."""
+        """Messages of one poll, partitions of all topics taking turns.
+
+        The next poll begins before they are handed out, so that records are fetched while others are worked on. What a
+        seek overtakes meanwhile comes again, and is passed over here; so polls begin early only for chunks, of
+        which the tracker knows.
+        """
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         active = self._get_active_partitions()
@@ -179,13 +197,24 @@ class Consumer(driver.Consumer):
             await self._thread.check_errors()
             await self.sleep(_POLL_S)  # stock Faust sleeps a whole second, also when all that is full is a buffer
             return
-        records = await self._getmany(None if self.app.client_only else active, min(timeout, _POLL_S))
-        generation_id = self.app.consumer_generation_id
+        begun, self._ahead = self._ahead, None
+        generation_id, records = await (begun or self._poll(timeout))
+        if all(map(self.takes_chunks, active)):
+            self._ahead = ensure_future(self._poll(timeout))
+            self._ahead.add_done_callback(_retrieved)
         for tp, record in self.scheduler.iterate(records):
+            if isinstance(record, Chunk) and not self.tracker.holds(tp, record.span):
+                continue
             if not self.flow_active or self.should_stop or self.app.consumer_generation_id != generation_id:
                 return  # what is left was registered: it blocks commits until the seek that follows
             self._ends[tp] = self.highwater(tp) or 0
             yield tp, self._to_message(tp, record)
+
+    async def _poll(self, timeout: float) -> _Polled:
+        """One poll of the partitions that are active now, and the generation in which it was begun."""
+        generation_id = self.app.consumer_generation_id
+        active = None if self.app.client_only else self._get_active_partitions()
+        return _Polled(generation_id, await self._getmany(active, min(timeout, _POLL_S)))
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Poll and hand out until stopped.
@@ -205,6 +234,9 @@ class Consumer(driver.Consumer):
         except asyncio.CancelledError:
             if not self.app.should_stop:
                 raise
+        finally:
+            if self._ahead is not None:
+                self._ahead.cancel()
 
     async def _hand_out(self, polled: Sequence[tuple[TP, Any]]) -> None:
         """Give messages to their topics, which wait where their buffers are full; commits go by time alone."""
