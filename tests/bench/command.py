@@ -65,24 +65,42 @@ def recovery(links: int, rate: float, as_json: bool) -> None:
     help="Which to measure, again for more; by default every one.",
 )
 @click.option("--records", default=200_000, show_default=True, help="Of each input, waiting when the worker starts.")
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    type=click.FloatRange(1),
+    help="Offer so many records per second, again for more, and not 10, 50 and 80 % of what was reached.",
+)
 @click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long each load lasts.")
 @_as_json
-def pipeline(paths: tuple[str, ...], records: int, links: int, seed: int, seconds: float, as_json: bool) -> None:
-    """Events/s and latency of one worker process, from a real Kafka to a real Kafka, by path."""
+def pipeline(
+    paths: tuple[str, ...], records: int, rates: tuple[float, ...], links: int, seed: int, seconds: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Events/s and latency of one worker process, from a real Kafka to a real Kafka, by path.
+
+    Latency is from the moment a record was due to be sent to its answer's arrival at a subscriber. With --rate only
+    latency is measured, at those rates, which can be compared between versions.
+    """
     from tests.bench.pipeline import PATHS, run
 
-    found = run(paths or tuple(PATHS), records, links, seed, seconds, lambda text: click.echo(text, err=True))
+    chosen = paths or tuple(PATHS)
+    found = run(chosen, records, rates, links, seed, seconds, lambda text: click.echo(text, err=True))
     if as_json:
         _print(found)
         return
-    click.echo(f"{'':14}{'events/s':>10}{'us each':>9}{'p50 at 50 %':>13}{'p99 at 50 %':>13}{'lost':>6}")
-    for name in paths or PATHS:
+    click.echo(f"{'':14}{'load':>8}{'p50 ms':>9}{'p99':>9}{'p99.9':>9}{'of a core':>11}{'events/s':>10}{'us each':>9}")
+    for name in chosen:
         one = found[name]
-        half = one["latency_ms"]["50%"]
-        cells = f"{one['events_per_second']:>10,}{one['cpu_us_per_event']:>9.1f}{half['p50']:>13}{half['p99']:>13}"
-        click.echo(f"{name:14}{cells}{one['lost']:>6}")
+        reached = "" if rates else f"{one['events_per_second']:>10,}{one['cpu_us_per_event']:>9.1f}"
+        for load, late in one["latency_ms"].items():
+            cells = "".join(f"{late[q]:>9.1f}" for q in ("p50", "p99", "p99_9"))
+            click.echo(f"{name:14}{load:>8}{cells}{one['cpu_share'][load]:>11.0%}{reached}")
+            name = reached = ""
+    click.echo(f"lost: {found['lost']}")
 
 
 @bench.command()
@@ -105,6 +123,10 @@ def detection(rates: tuple[float, ...], links: int, seed: int, seconds: float, a
         for name in ("fetched_to_handed_over_ms", "detectors_ms"):
             cells = "".join(f"{one[name][of][q]:8.1f}" for of in ("clock", "processor") for q in ("p50", "p99"))
             click.echo(f"{rate + '/s ' + name[:-3].replace('_', ' '):34}{cells}")
+        late = one["due_to_answered_ms"]
+        click.echo(
+            f"{rate + '/s due to answered':34}{late['p50']:8.1f}{late['p99']:8.1f}{one['cpu_share']:8.0%} of a core"
+        )
 
 
 @bench.command()

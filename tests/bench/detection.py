@@ -4,8 +4,8 @@ The system agent of one worker gets records at a steady rate. From the moment a 
 score and alert were handed to the producer: waiting for its turn and for others to gather, all systems' steps,
 encoding. Within that, the detectors' own part: their step over the batch that the record is in. Both by the clock, and
 in the processor time that the worker took meanwhile, all its threads, which others on the machine hardly stretch; what
-is missing there is resting, at most 10 ms. What broker, network and client add before and after is in
-`dwcp bench pipeline`.
+is missing there is resting, at most 10 ms. Beside it the whole way, from the moment a record was due to be sent to its
+score's arrival at a subscriber, as `dwcp bench pipeline --rate` takes it.
 
 As an app, `faust -A tests.bench.detection worker`, it is that worker, and writes what it measures to BENCH_DETECTION.
 """
@@ -13,15 +13,12 @@ As an app, `faust -A tests.bench.detection worker`, it is that worker, and write
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from agents import ingest, system
@@ -30,16 +27,14 @@ from schemas.batch import Batch, Result
 from streams.application import application
 from streams.chunk import Chunk
 from streams.runner import Runner
-from tests.bench.pipeline import Run
-from tests.bench.traffic import keyed_records, raw_records, send
-from tests.e2e.harness import ROOT, Worker
+from tests.bench.traffic import keyed_records, raw_records
+from tests.bench.trial import Trial, records_for
 from tests.kafka import Kafka, missing
 
 MEASURED: Final = np.dtype([("own", "u1"), ("clock", "f8"), ("processor", "f8"), ("records", "i8")])
 """Whether it is the detectors' own time or the whole way, how long that was, in seconds, and for how many records."""
 
 RATES: Final = (500.0, 3_000.0)
-_FIRST: Final = 2_000
 _VARIABLE: Final = "BENCH_DETECTION"
 
 
@@ -61,50 +56,39 @@ def run(rates: Sequence[float], seconds: float, links: int, seed: int, say: Call
     """
     if reason := missing():
         raise SystemExit(f"dwcp: a real Kafka is needed: {reason}")
-    raw = raw_records(3 * int(sum(rates) * seconds + _FIRST), links, seed)
-    keyed = keyed_records(raw, ingest.agents)
+    raw = raw_records(records_for(rates, seconds, 1), links, seed)
+    given = keyed_records(raw, ingest.agents)
     with Kafka() as kafka, tempfile.TemporaryDirectory() as directory:
-        return Watched("system", kafka.address, raw | keyed, Path(directory), say).latencies(rates, seconds)
+        measured = Path(directory) / "measured"
+        app, more = "tests.bench.detection", {_VARIABLE: str(measured)}
+        trial = Trial("system", kafka.address, given, Path(directory), say, app, more)
+        return _latencies(trial, rates, seconds, measured)
 
 
-class Watched(Run):
-    """The system path with a worker that measures itself."""
-
-    def latencies(self, rates: Sequence[float], seconds: float) -> dict[str, Any]:
-        """Of each rate, after some records that warm the nodes up."""
-        measured = self._directory / "measured"
-        self._environment[_VARIABLE] = str(measured)
-        worker = Worker(self._environment, self._directory, app="tests.bench.detection")
-        found: dict[str, Any] = {}
-        try:
-            worker.wait_ready(300)
-            first = self._next(_FIRST)
-            send(self._settings.bootstrap, first)
-            worker.wait_read(len(first), 120)
-            for rate in rates:
-                before = measured.stat().st_size
-                self._send(worker, rate, seconds)
-                some = np.fromfile(measured, MEASURED, offset=before)
-                found[f"{rate:g}"] = {
-                    "records": int(some["records"][some["own"] == 0].sum()),
-                    "fetched_to_handed_over_ms": _quantiles(some[some["own"] == 0]),
-                    "detectors_ms": _quantiles(some[some["own"] == 1]),
-                }
-                self._say(f"{rate:g}/s: {found[f'{rate:g}']}")
-            assert worker.stop(60) == 0, worker.tail()
-        finally:
-            worker.kill()
-        return found
-
-    def _send(self, worker: Worker, rate: float, seconds: float) -> None:
-        some = self._next(int(rate * seconds))
-        file = self._directory / "traffic.msgpack"
-        file.write_bytes(msgspec.msgpack.encode([record[:5] for record in some]))
-        read = worker.counter("dwcp_events_in_total")
-        arguments = [str(file), "--broker", self._settings.bootstrap, "--rate", str(rate), "--start"]
-        command = [sys.executable, "-m", "tests.bench.traffic", *arguments, str(time.time() + 3.0)]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-        worker.wait_read(int(read) + len(some), 120)
+def _latencies(trial: Trial, rates: Sequence[float], seconds: float, measured: Path) -> dict[str, Any]:
+    """Of each rate, after some records that warm the nodes up."""
+    worker = trial.worker()
+    found: dict[str, Any] = {}
+    try:
+        worker.wait_ready(300)
+        trial.warm(worker)
+        for rate in rates:
+            before = measured.stat().st_size
+            late, share = trial.steady(worker, rate, seconds)
+            some = np.fromfile(measured, MEASURED, offset=before)
+            whole = some["own"] == 0
+            found[f"{rate:g}"] = {
+                "records": int(some["records"][whole].sum()),
+                "fetched_to_handed_over_ms": _quantiles(some[whole]),
+                "detectors_ms": _quantiles(some[~whole]),
+                "due_to_answered_ms": late,
+                "cpu_share": share,
+            }
+            trial.say(f"{rate:g}/s: {found[f'{rate:g}']}")
+        assert worker.stop(60) == 0, worker.tail()
+    finally:
+        worker.kill()
+    return found
 
 
 def _quantiles(some: np.ndarray) -> dict[str, dict[str, float]]:

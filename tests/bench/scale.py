@@ -66,15 +66,16 @@ def links(sizes: Sequence[int], say: Callable[[str], None]) -> list[dict[str, An
 
 def workers(counts: Sequence[int], records: int, seed: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Events/s of several workers together on all paths, the machine's cores shared with broker and generator."""
-    from tests.bench.pipeline import Run
+    from tests.bench.pipeline import capacity
     from tests.bench.traffic import raw_records
+    from tests.bench.trial import Trial
     from tests.kafka import Kafka
 
     found = []
     raw = raw_records(records, 2_000, seed)
     with Kafka() as kafka, tempfile.TemporaryDirectory() as directory:
         for count in counts:
-            found.append(Run("all", kafka.address, raw, Path(directory), say).rate(records, count))
+            found.append(capacity(Trial("all", kafka.address, raw, Path(directory), say), records, count))
             one = found[-1]
             say(f"{count} workers: {one['events_per_second']:,} events/s, {one['cpu_us_per_event']} us each")
     return found

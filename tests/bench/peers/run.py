@@ -27,8 +27,8 @@ from schemas.topic import NETWORK_FEATURES, NETWORK_KEYED, NETWORK_RAW
 from streams.settings import Settings, variable_of
 from streams.topic import admin, apply
 from tests.bench.peers import java
-from tests.bench.pipeline import _cpu_s
 from tests.bench.traffic import keyed_records, raw_records, send, to_send
+from tests.bench.trial import cpu_s
 from tests.kafka import Kafka, missing
 
 ROOT: Final = Path(__file__).parent.parent.parent.parent
@@ -167,7 +167,7 @@ def _drain(
         assert process.poll() is None, log.read_text()[-2000:]
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         done = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-        now, cpu = time.monotonic(), _cpu_s(process.pid)
+        now, cpu = time.monotonic(), cpu_s(process.pid)
         if done and first is None:
             first = (now, done, cpu)
         if done >= records and first is not None:
