@@ -22,12 +22,16 @@ def bench() -> None:
 @click.option("--batch", default=1_000, show_default=True, help="Records per step.")
 @click.option("--links", default=300, show_default=True, help="Size of the simulated fleet.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
+@click.option("--round-records", default=4, show_default=True, help="On each partition, in a round of small batches.")
+@click.option("--round-partitions", default=8, show_default=True, help="Of every topic, in such a round.")
 @_as_json
-def hot_path(records: int, batch: int, links: int, seed: int, as_json: bool) -> None:
-    """Cost per event by stage of every agent, in this process."""
+def hot_path(
+    records: int, batch: int, links: int, seed: int, round_records: int, round_partitions: int, as_json: bool
+) -> None:
+    """Cost per event by stage of every agent, and of rounds of small batches, in this process."""
     from tests.bench.hot_path import STAGES, run
 
-    found = run(records, batch, links, seed)
+    found = run(records, batch, links, seed, round_records, round_partitions)
     if as_json:
         _print(found)
         return
@@ -38,6 +42,11 @@ def hot_path(records: int, batch: int, links: int, seed: int, as_json: bool) -> 
         for part, us in one["step_by_part"].items():
             click.echo(f"  {part:20}{us:27.2f}")
     click.echo(f"{'per input, all agents':22}{found['us_per_event']:54.2f}")
+    click.echo()
+    title = f"{round_records} x {round_partitions} records"
+    click.echo(f"{title:22}{'ms a round':>12}{'us each':>9}")
+    for name, one in (found["round"]["agents"] | {"all": found["round"]}).items():
+        click.echo(f"{name:22}{one['ms_per_round']:12.2f}{one['us_per_record']:9.1f}")
 
 
 @bench.command()

@@ -6,6 +6,9 @@ own parts. `produce` is the time to hand the outputs to librdkafka, whose own th
 send them to an embedded broker. What Faust, the client's fetches and the broker cost is
 not in here; `tests/bench/ingest.py` has the whole path. Times are the thread's own, so that others on the machine do
 not count. Where several systems step over one agent's records, the step is given by system, too.
+
+Then rounds of small batches on several partitions (`tests/bench/round.py`): that is what a worker meets with which is
+not busy.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from streams.librdkafka import Librdkafka
 from streams.publisher import producer_config
 from streams.settings import Settings
 from streams.stepper import Stepper
+from tests.bench import round as small
 
 AGENTS = (*ingest.agents, network.agent, compression.agent, system.agent)
 _FLUSH_S = 30.0
@@ -41,7 +45,7 @@ STAGES = ("decode", "admit", "step", "encode", "produce")
 Spent = dict[str, float]
 
 
-def run(records: int, batch: int, links: int, seed: int) -> dict[str, Any]:
+def run(records: int, batch: int, links: int, seed: int, round_records: int, round_partitions: int) -> dict[str, Any]:
     """Cost of every agent by stage.
 
     Parameters
@@ -54,6 +58,8 @@ def run(records: int, batch: int, links: int, seed: int) -> dict[str, Any]:
         Size of the fleet; a third as many nodes.
     seed
         Of the fleet.
+    round_records, round_partitions
+        Records on each of so many partitions of every topic in a round.
     """
     given = _inputs(records, links, seed)
     with EmbeddedBroker() as broker:
@@ -71,7 +77,10 @@ def run(records: int, batch: int, links: int, seed: int) -> dict[str, Any]:
         producer.close()
     total = sum(one["us_per_event"] * one["records"] for one in found.values())
     events = sum(found[agent.name]["records"] for agent in ingest.agents)
-    return {"batch": batch, "links": links, "seed": seed, "agents": found, "us_per_event": round(total / events, 3)}
+    return {
+        "batch": batch, "links": links, "seed": seed, "agents": found, "us_per_event": round(total / events, 3),
+        "round": small.run(given, AGENTS, round_records, round_partitions),
+    }  # fmt: skip
 
 
 def _inputs(records: int, links: int, seed: int) -> dict[Topic, list[Record]]:
