@@ -139,29 +139,25 @@ def detection(rates: tuple[float, ...], links: int, seed: int, seconds: float, a
 
 
 @bench.command()
-@click.option("--most", default=1_000_000, show_default=True, help="Links of the largest fleet; 1 M takes 8 GB.")
-@click.option("--records", default=60_000, show_default=True, help="Of each input, for every number of workers.")
+@click.option("--quick", is_flag=True, help="Less of everything: three minutes instead of ten or more.")
+@click.option("--most", default=1_000_000, show_default=True, help="Links of the largest fleet; 1 M takes 6 GB.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
 @_as_json
-def scale(most: int, records: int, seed: int, as_json: bool) -> None:
-    """Cost by links, batches and workers, and a sizing model checked on a size that it did not see."""
-    from tests.bench import scale as scaled
+def scale(quick: bool, most: int, seed: int, as_json: bool) -> None:
+    """Cost by links, partitions and workers, and a sizing model checked on points that it did not see.
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
+    Its formulas are those of the README's sizing table.
+    """
+    from tests.bench import sizing
+    from tests.bench.scale import QUICK, Plan, run
 
-    sizes = [n for n in scaled.LINKS if n <= most]
-    *measured, unseen = scaled.links([*sizes, scaled.UNSEEN], say)
-    found = {
-        "links": measured,
-        "sizing": scaled.sizing(measured, unseen),
-        "batches": scaled.batches(scaled.BATCHES, say),
-        "workers": scaled.workers(scaled.WORKERS, records, seed, say),
-    }
+    plan = QUICK if quick else Plan()
+    plan = plan._replace(links=[n for n in plan.links if n <= most])
+    found = run(plan, seed, lambda text: click.echo(text, err=True))
     if as_json:
         _print(found)
         return
-    click.echo(json.dumps(found["sizing"], indent=1))
+    click.echo(sizing.text(**found["sizing"]))
 
 
 @bench.command()

@@ -21,7 +21,6 @@ from streams.changelog import Record
 from streams.chunk import Chunk
 from streams.metric import Metrics
 from streams.offset import OffsetTracker
-from streams.partition import murmur2_partition
 from streams.runner import Runner
 from streams.settings import Settings
 from streams.stepper import Stepper
@@ -29,7 +28,7 @@ from streams.store import StateStore
 from streams.wire import Wire
 
 _WARM: Final = 20
-"""Rounds before the clock counts: most links are new in the first ones."""
+"""Rounds at most before the clock counts: most links are new in the first ones."""
 
 
 def run(
@@ -73,15 +72,17 @@ class _Rounds:
         counts = {settings.name_of(topic): partitions for topic in TOPICS}
         self._runner = Runner(stepper, store, settings, self._tracker, _drop, metrics, Wire(settings), counts)
         self._lanes: list[list[Record]] = [[] for _ in range(partitions)]
+        dealt: dict[bytes | None, int] = {}  # links and nodes in turn: hashed, a partition might have none of few
         for i, record in enumerate(given):
-            raw = agent.source in INPUTS
-            lane = self._lanes[i % partitions if raw else murmur2_partition(record.key or b"", partitions)]
+            turn = i if agent.source in INPUTS else dealt.setdefault(record.key, len(dealt))
+            lane = self._lanes[turn % partitions]
             lane.append(record._replace(offset=len(lane)))
         self._at = [0] * partitions
 
     async def run(self, rounds: int, seconds: float) -> dict[str, Any]:
         """Until rounds, time or records are over."""
         spent, taken, done = 0.0, 0, 0
+        warm = min(_WARM, min(map(len, self._lanes)) // self._records // 3)
         end = time.monotonic() + seconds
         for n in count():
             chunks = self._next()
@@ -89,7 +90,7 @@ class _Rounds:
                 break
             began = time.thread_time()
             await self._runner.process(chunks)
-            if n >= _WARM:
+            if n >= warm:
                 spent += time.thread_time() - began
                 taken += sum(map(len, chunks))
                 done += 1

@@ -1,0 +1,178 @@
+"""The network agent on so many links, in a process of its own: `python -m tests.bench.many_links LINKS SECONDS`.
+
+Every link has a sample each five minutes until forecasts are scored, and only then the clock counts. From 200,000 links
+on it counts over a part of them, drawn anew each time, so that a point takes minutes at most. Then what one worker that
+has all these links would be stopped for: by a step, by a snapshot in which all links changed, and by one in which one
+in a hundred did while a renewal is under way (`streams/store.py`).
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from agents import network
+from schemas.network import NetworkSample
+from schemas.topic import NETWORK_KEYED, NETWORK_SCORE
+from streams import garbage
+from streams.agent import is_kept
+from streams.changelog import Record
+from streams.envelope import Envelope
+from streams.stepper import Stepper
+from streams.work import Held
+
+PARTITIONS: Final = 8
+"""At most."""
+BATCH: Final = 1_000
+_START_MS: Final = 1_700_000_000_000
+_PERIOD_MS: Final = 300_000
+_UNTIL_SCORED: Final = 4
+"""Samples of every link before the clock counts: the fourth meets the forecast of the first."""
+_EVENTS: Final = 200_000
+"""So many are stepped over while the clock counts, if there is time."""
+
+
+class Links:
+    """One agent's states with so many links."""
+
+    def __init__(self, n: int) -> None:
+        self._stepper = Stepper(network.agent, NETWORK_KEYED.name)
+        self._envelopes = [Envelope(topic, network.agent.name) for topic in network.agent.publishes]
+        partitions = min(PARTITIONS, max(n // BATCH, 1))  # a batch is to be full with few links as with many
+        self.held = [self._stepper.start() for _ in range(partitions)]
+        self.lanes = [np.arange(p, n, partitions) for p in range(partitions)]
+        self.step_ms: list[float] = []
+        self.scored = 0
+        self._minute = self._offset = 0
+
+    def sample(self, share: float = 1.0) -> tuple[float, int]:
+        """A sample of a share of the links, the next one of each: processor time in seconds, and how many."""
+        rng = np.random.default_rng(self._minute)
+        spent, events = 0.0, 0
+        for held, lane in zip(self.held, self.lanes, strict=True):
+            some = lane if share == 1.0 else np.sort(rng.choice(lane, max(int(share * len(lane)), 1), replace=False))
+            for at in range(0, len(some), BATCH):
+                records = self._records(some[at : at + BATCH].tolist(), rng)
+                started, wall = time.thread_time(), time.perf_counter()
+                self._step(held, records)
+                spent += time.thread_time() - started
+                self.step_ms.append(1000 * (time.perf_counter() - wall))
+            events += len(some)
+        self._minute += 1
+        return spent, events
+
+    def capture(self, *, renewing: bool) -> float:
+        """Milliseconds of the longest capture of a partition: what changed, and a sixteenth more while renewing."""
+        longest = 0.0
+        for one in self.held:
+            state = one.state
+            assert is_kept(state)
+            started = time.perf_counter()
+            if renewing:
+                state.renew()
+            state.capture(renew_bytes=max(len(state) * state.row_bytes // 16, 8 << 20) if renewing else 0)
+            longest = max(longest, 1000 * (time.perf_counter() - started))
+        return longest
+
+    def longest_step(self) -> float:
+        """Milliseconds, since this was asked last."""
+        found, self.step_ms = max(self.step_ms), []
+        return found
+
+    def _step(self, held: Held, records: Sequence[Record]) -> None:
+        work = self._stepper.admit(held, records, self._stepper.decode(records, 0))
+        result = self._stepper.step(held, work)
+        for envelope in self._envelopes:
+            if envelope.topic in result.outputs:
+                envelope.encode(result.outputs[envelope.topic], work.origins, work.keys)
+        if NETWORK_SCORE in result.outputs:
+            self.scored += len(result.outputs[NETWORK_SCORE].row)
+
+    def _records(self, lane: Sequence[int], rng: np.random.Generator) -> list[Record]:
+        noise = rng.normal(size=(len(lane), 2)).tolist()
+        at, first = _START_MS + self._minute * _PERIOD_MS, self._offset
+        self._offset += len(lane)
+        samples = (
+            NetworkSample(
+                timestamp=at + k % 1000, node_id=f"n{k}", peer_id="hub", link_type="wan",
+                throughput_mbps=300 + 20 * a, rtt_ms=30 + abs(b), packet_loss=0.001, jitter_ms=1.0,
+            )
+            for k, (a, b) in zip(lane, noise, strict=True)
+        )  # fmt: skip
+        values = map(msgspec.json.encode, samples)
+        return [
+            Record(b"n%d:hub" % k, value, first + i, 0, ())
+            for i, (k, value) in enumerate(zip(lane, values, strict=True))
+        ]
+
+
+def measure(n: int, seconds: float) -> dict[str, Any]:
+    """Cost, memory and stops with so many links, the cost over so many seconds at most."""
+    network.agent.warm()
+    before = _resident()
+    garbage.settle()
+    links = Links(n)
+    links.sample()
+    grow_ms = links.longest_step()  # every link is new
+    for _ in range(_UNTIL_SCORED - 1):
+        links.sample()
+    resident = _resident()
+    all_ms = links.capture(renewing=False)
+    links.longest_step()
+    costs = _costs(links, n, seconds)
+    step_ms = links.longest_step()
+    links.sample(0.01)
+    hundredth_ms = links.capture(renewing=True)
+    state = links.held[0].state
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    quarter = max(len(costs) // 4, 1)
+    return {
+        "links": n,
+        "us_per_event": _us(costs),
+        "us_per_event_first_quarter": _us(costs[:quarter]),
+        "us_per_event_last_quarter": _us(costs[-quarter:]),
+        "samples_per_link": round(_UNTIL_SCORED + sum(events for _, events in costs) / n, 1),
+        "bytes_per_link": round((resident - before) / n),
+        "row_bytes": state.row_bytes if is_kept(state) else 0,
+        "resident_mb": round(resident / 1e6, 1),
+        "peak_mb": round(peak / 1e6, 1),
+        "new_links_ms_max": round(grow_ms, 1),
+        "step_ms_max": round(step_ms, 1),
+        "capture_all_ms": round(all_ms, 1),
+        "capture_hundredth_ms": round(hundredth_ms, 1),
+    }
+
+
+def _costs(links: Links, n: int, seconds: float) -> list[tuple[float, int]]:
+    """Processor time and events, by round."""
+    costs: list[tuple[float, int]] = []
+    scored = links.scored
+    end = time.monotonic() + seconds
+    while sum(events for _, events in costs) < _EVENTS and (len(costs) < 2 or time.monotonic() < end):
+        costs.append(links.sample(min(1.0, _EVENTS / 2 / n)))
+    assert links.scored > scored, "no forecast was scored while the clock counted"
+    return costs
+
+
+def _us(costs: Sequence[tuple[float, int]]) -> float:
+    spent, events = map(sum, zip(*costs, strict=True))
+    return round(1e6 * spent / events, 2)
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    json.dump(measure(int(sys.argv[1]), float(sys.argv[2])), sys.stdout)
