@@ -171,7 +171,7 @@ def scale(quick: bool, most: int, seed: int, as_json: bool) -> None:
 @click.option("--records", default=300_000, show_default=True, help="Waiting; plain Faust gets a tenth.")
 @click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
-@click.option("--save", is_flag=True, help="Add the results, with machine and versions, to peers/results.csv.")
+@click.option("--save", is_flag=True, help="Add the results to peers/results.csv and the README's table.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the rates into this PNG.")
 @_as_json
 def peers(

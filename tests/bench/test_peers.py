@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.peers.job import Link, Links
+from tests.bench.peers.result import README, newest, table, told
 from tests.bench.peers.river_job import RiverLink
 from tests.bench.peers.run import run
 from tests.kafka import require_kafka
@@ -37,6 +38,10 @@ def test_the_job_gives_means_changes_and_a_score(link: type[Link] | type[RiverLi
     assert features[11][12:15] == [1.0, 1.0, 0.0]
     assert features[9][15] == 0.0, "too few to tell"
     assert features[10][15] == pytest.approx((10 - 4.5) / (55 / 6) ** 0.5)
+
+
+def test_the_readme_tells_the_newest_results() -> None:
+    assert told(README.read_text()) == table(newest())
 
 
 @pytest.mark.kafka
