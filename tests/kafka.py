@@ -178,6 +178,13 @@ log.segment.delete.delay.ms=1000
             self._process.wait()
         self._process = None
 
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def _run(self, *main: str) -> subprocess.Popen[bytes]:
         java = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars()}/*"]
         with self._log.open("ab") as log:
@@ -213,7 +220,8 @@ class Kafka:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        for node in self.nodes:  # in order, the last of several would wait in vain for a quorum
+            node.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def start(self) -> None:
