@@ -1,0 +1,42 @@
+"""Kernels compiled once, two processes sharing the work, before test processes side by side compile the same each.
+
+As a program, `python -m tests.kernel network compression`, it compiles those of these modules of `agents`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import numba
+
+import online_models  # noqa: F401 - says where kernels go
+from streams import librdkafka
+
+SHARES: Final = (("system", "side"), ("network", "compression", "ingest"))
+"""Modules of `agents`; the halves take about as long."""
+
+
+def compile_all() -> None:
+    """Compile, unless these sources were before: then little is missing, and whoever needs it does it."""
+    if any(Path(numba.config.CACHE_DIR).iterdir()):
+        return
+    root = Path(__file__).parent.parent
+    shares = [subprocess.Popen([sys.executable, "-m", "tests.kernel", *names], cwd=root) for names in SHARES]
+    assert [share.wait() for share in shares] == [0] * len(shares)
+
+
+def main(*names: str) -> None:
+    """Compile those of some modules."""
+    for name in names:
+        module = import_module(f"agents.{name}")
+        for agent in module.agents if hasattr(module, "agents") else (module.agent,):
+            agent.warm()
+    librdkafka.warm()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
