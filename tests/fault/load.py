@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,8 @@ from streams.sink import KafkaSink
 from tests.e2e.harness import Worker
 
 BANK = Path(__file__).parent.parent.parent / ".cache" / "bank-for-tests.npz"
+RATE = float(os.environ.get("FAULT_RATE", "400"))
+"""Events per second. All that a test sends is stepped over twice more afterwards; `FAULT_RATE=800` is the README's."""
 
 
 class Load:
@@ -35,7 +38,7 @@ class Load:
         Size of the fleet.
     """
 
-    def __init__(self, settings: Settings, seed: int, rate: float = 800.0, links: int = 24, nodes: int = 6) -> None:
+    def __init__(self, settings: Settings, seed: int, rate: float = RATE, links: int = 24, nodes: int = 6) -> None:
         names = {topic.dataset: settings.name_of(topic) for topic in INPUTS}
         BANK.parent.mkdir(exist_ok=True)
         bank = open_bank(BANK, "generated", False)

@@ -12,7 +12,7 @@ from streams.embedded import EmbeddedBroker
 from tests.e2e.conftest import Broker, Start, fresh
 from tests.e2e.harness import Fed, assert_nothing_lost, feed, read_until
 from tests.fault.invariant import assert_invariants
-from tests.fault.load import Load, wait_until_done
+from tests.fault.load import RATE, Load, wait_until_done
 from tests.kafka import Kafka, require_kafka
 
 EMBEDDED_ONLY = pytest.mark.parametrize("broker", ["embedded"], indirect=True)
@@ -47,7 +47,7 @@ def test_a_broker_restart(broker: Broker, start: Start, seed: int) -> None:
 def test_a_rolling_restart_of_three_brokers(cluster: Kafka, start: Start, seed: int) -> None:
     broker = fresh(cluster)
     worker = start(broker.environment | {"DWCP_DELIVERY_TIMEOUT_S": "60"}, app="app").wait_ready(120)
-    with Load(broker.settings, seed, rate=500):
+    with Load(broker.settings, seed, RATE * 5 / 8):
         time.sleep(1)
         cluster.roll()
         time.sleep(2)
@@ -77,7 +77,7 @@ def test_requests_that_are_refused(broker: Broker, start: Start, chance: random.
 def test_half_a_second_of_round_trip(broker: Broker, start: Start, seed: int) -> None:
     assert isinstance(broker.cluster, EmbeddedBroker)
     worker = start(broker.environment | {"DWCP_SESSION_TIMEOUT_S": "10"}, app="app").wait_ready(120)
-    with Load(broker.settings, seed, rate=400):
+    with Load(broker.settings, seed, RATE / 2):
         broker.cluster.delay(500)
         time.sleep(6)
         broker.cluster.delay(0)
@@ -93,7 +93,7 @@ def test_outputs_that_the_broker_slows_down(broker: Broker, start: Start, seed: 
     client = ("--entity-type", "clients", "--entity-name", f"{broker.settings.app_id}-publisher")
     broker.cluster.configure(*client, "--add-config", "producer_byte_rate=100000")
     worker = start(broker.environment, app="app").wait_ready(120)
-    with Load(broker.settings, seed):
+    with Load(broker.settings, seed, rate=800):
         time.sleep(6)
     behind = worker.counter("dwcp_consumer_lag_records")
     broker.cluster.configure(*client, "--delete-config", "producer_byte_rate")

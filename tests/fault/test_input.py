@@ -16,7 +16,7 @@ from streams.settings import Settings
 from tests.e2e.conftest import Broker, Start
 from tests.fault import poisoned
 from tests.fault.invariant import assert_invariants, read_logs
-from tests.fault.load import Load, wait_until_done
+from tests.fault.load import RATE, Load, wait_until_done
 
 MINUTE_MS = 60_000
 START_MS = 1_767_571_200_000
@@ -62,7 +62,7 @@ def test_a_corpus_of_poison(broker: Broker, start: Start, chance: random.Random,
     keys = (None, b"", b"k", b"\xff\x00", b"K" * 900_000)
     poison = [(chance.choice(names), chance.choice(keys), value, chance.randrange(8)) for value in CORPUS for _ in "12"]
     worker = start(broker.environment | {"DWCP_OUTPUT_MAX_BYTES": "1400"}, app="app").wait_ready(120)
-    with Load(broker.settings, seed, rate=500):
+    with Load(broker.settings, seed, RATE * 5 / 8):
         for record in poison:
             send(broker.settings, iter([record]))
             time.sleep(0.05)
@@ -78,8 +78,8 @@ def test_a_corpus_of_poison(broker: Broker, start: Start, chance: random.Random,
 def test_one_link_with_nine_tenths_of_the_traffic(broker: Broker, start: Start, seed: int) -> None:
     name = broker.settings.name_of(NETWORK_RAW)
     worker = start(broker.environment, app="app").wait_ready(120)
-    with Load(broker.settings, seed, rate=300):
-        hot = ((name, None, json.dumps(sample(k)).encode(), 3) for k in range(12_000))
+    with Load(broker.settings, seed, RATE * 3 / 8):
+        hot = ((name, None, json.dumps(sample(k)).encode(), 3) for k in range(int(15 * RATE)))
         send(broker.settings, hot)
         time.sleep(2)
     wait_until_done(broker.settings, worker)

@@ -14,13 +14,12 @@ from tests.fault.invariant import assert_invariants
 from tests.fault.load import Load, wait_until_done
 
 KILLS = int(os.environ.get("FAULT_KILLS", "5"))
-RATE = float(os.environ.get("FAULT_RATE", "800"))
 """A long run: `FAULT_KILLS=100 FAULT_RATE=300 pytest tests/fault -k kill_9`."""
 KAFKA_ONLY = pytest.mark.parametrize("broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 
 
 def test_kill_9_at_random_moments(broker: Broker, start: Start, chance: random.Random, seed: int) -> None:
-    with Load(broker.settings, seed, RATE):
+    with Load(broker.settings, seed):
         for _ in range(KILLS):
             worker = start(broker.environment, app="app")
             if chance.random() < 0.8:
