@@ -11,9 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-import numba
-
-import online_models  # noqa: F401 - says where kernels go
+from schemas import json_writer, kernel_cache
 from streams import librdkafka
 
 SHARES: Final = (("system", "side"), ("network", "compression", "ingest"))
@@ -22,7 +20,7 @@ SHARES: Final = (("system", "side"), ("network", "compression", "ingest"))
 
 def compile_all() -> None:
     """Compile, unless these sources were before: then little is missing, and whoever needs it does it."""
-    if any(Path(numba.config.CACHE_DIR).iterdir()):
+    if any(kernel_cache.isolate().iterdir()):
         return
     root = Path(__file__).parent.parent
     shares = [subprocess.Popen([sys.executable, "-m", "tests.kernel", *names], cwd=root) for names in SHARES]
@@ -35,6 +33,7 @@ def main(*names: str) -> None:
         module = import_module(f"agents.{name}")
         for agent in module.agents if hasattr(module, "agents") else (module.agent,):
             agent.warm()
+    json_writer.warm()
     librdkafka.warm()
 
 
