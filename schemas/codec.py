@@ -12,7 +12,7 @@ imported when the first Avro record comes, or when Avro is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -31,6 +31,7 @@ from schemas.header import AVRO, JSON
 if TYPE_CHECKING:
     from schemas.avro.reader import AvroReader, SchemaSource
     from schemas.avro.writer import AvroWriter
+    from schemas.json_reader import JsonReader
     from schemas.json_writer import JsonWriter
 
 R = TypeVar("R", bound=Struct)
@@ -83,6 +84,51 @@ class Codec(Generic[R]):
         self._writer = None if avro_prefix is None else _avro_writer(record, avro_prefix)
         self.content_type: bytes = JSON if self._writer is None else AVRO
         """Of what `encode` returns."""
+
+    def read(self, values: Sequence[bytes | None]) -> tuple[Columns, list[Rejection]]:
+        """Columns of the values that are this record, and the other ones.
+
+        As `decode` and `columns`, of which it takes what a compiled scan does not read: Avro, and JSON that is
+        not plain or not valid.
+
+        Returns
+        -------
+        columns
+            One array per field, with a row per value that was not rejected.
+        rejected
+            One per value that is not this record, with its row in `values`.
+
+        Raises
+        ------
+        InfraError
+            When an Avro record's schema is in a registry that does not answer.
+        """
+        if self.json_reader is None:
+            records, rejected = self.decode(values)
+            return self.columns(records), rejected
+        there: Sequence[bytes] = [v or b"" for v in values] if None in values else values  # type: ignore[assignment]
+        columns, left = self.json_reader.read(there)
+        if not len(left):
+            return columns, []
+        records, found = self.decode([values[row] for row in left.tolist()])
+        rejected = [Rejection(int(left[r.row]), r.error) for r in found]
+        rest = self.columns(records)
+        if len(left) == len(values):
+            return rest, rejected
+        read = np.delete(left, [r.row for r in found])
+        for name, column in rest.items():
+            columns[name][read] = column
+        if rejected:
+            kept = np.delete(np.arange(len(values)), [r.row for r in rejected])
+            columns = {name: column[kept] for name, column in columns.items()}
+        return columns, rejected
+
+    @cached_property
+    def json_reader(self) -> JsonReader | None:
+        """What reads plain JSON; None where only msgspec can. Made when first asked for: numba takes long to import."""
+        from schemas.json_reader import JsonReader
+
+        return JsonReader.of(self.record)
 
     def decode(self, values: Sequence[bytes | None]) -> tuple[list[R], list[Rejection]]:
         """Decode values; rows that are not this record come back as rejections.

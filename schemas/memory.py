@@ -38,6 +38,47 @@ load_byte = _loader(types.uint8, _BYTE)
 
 
 @intrinsic
+def byte_at(_: Any, address: Any) -> Any:
+    """The byte at an address, int64."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.zext(builder.load(builder.inttoptr(given[0], _BYTE.as_pointer())), _WORD)
+
+    return types.int64(types.int64), build
+
+
+@intrinsic
+def word_at(_: Any, address: Any) -> Any:
+    """The eight bytes from an address on, uint64; the first is the lowest. The address may be any."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.load(builder.inttoptr(given[0], _WORD.as_pointer()), align=1)
+
+    return types.uint64(types.int64), build
+
+
+@intrinsic
+def int_at(_: Any, base: Any, index: Any) -> Any:
+    """Element of an int64 array by the array's address. Arrays themselves are dear to pass: numba counts references."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.load(builder.gep(builder.inttoptr(given[0], _WORD.as_pointer()), [given[1]]))
+
+    return types.int64(types.int64, types.int64), build
+
+
+@intrinsic
+def put_int(_: Any, base: Any, index: Any, value: Any) -> Any:
+    """Set an element of an int64 array by the array's address."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        builder.store(given[2], builder.gep(builder.inttoptr(given[0], _WORD.as_pointer()), [given[1]]))
+        return given[2]
+
+    return types.int64(types.int64, types.int64, types.int64), build
+
+
+@intrinsic
 def copy(_: Any, to: Any, source: Any, size: Any) -> Any:
     """Copy bytes from one address to another; the two places do not overlap."""
 
@@ -71,6 +112,46 @@ def product_high(_: Any, a: Any, b: Any) -> Any:
         return builder.trunc(builder.lshr(product, ir.Constant(_WIDE, 64)), _WORD)
 
     return types.uint64(types.uint64, types.uint64), build
+
+
+@intrinsic
+def lowest_bit(_: Any, word: Any) -> Any:
+    """Place of the lowest bit that is set, int64; 64 where none is."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.cttz(given[0], ir.IntType(1)(0))
+
+    return types.int64(types.uint64), build
+
+
+@intrinsic
+def leading_zeros(_: Any, word: Any) -> Any:
+    """How many bits above the highest one that is set, int64."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.ctlz(given[0], ir.IntType(1)(0))
+
+    return types.int64(types.uint64), build
+
+
+@intrinsic
+def float_of(_: Any, bits: Any) -> Any:
+    """The double that has these 64 bits."""
+
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.bitcast(given[0], ir.DoubleType())
+
+    return types.float64(types.int64), build
+
+
+@intrinsic
+def signed(_: Any, word: Any) -> Any:
+    """The int64 that has the bits of a uint64."""
+
+    def build(_: Any, __: Any, ___: Any, given: Any) -> Any:
+        return given[0]
+
+    return types.int64(types.uint64), build
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:

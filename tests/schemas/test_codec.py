@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Codec, codec_of
@@ -61,6 +61,7 @@ def test_unknown_fields_are_skipped() -> None:
     assert records[0].rtt_ms == 1.5
 
 
+@settings(deadline=None)  # the writer may have to be compiled
 @given(
     st.lists(
         st.builds(
