@@ -97,13 +97,13 @@ class Stepper:
         if controls:
             place = np.delete(place, list(controls))
             values = [values[r] for r in place.tolist()]
-        decoded, rejected = self._codec.decode(values)
+        columns, rejected = self._codec.read(values)
         row = np.delete(place, [r.row for r in rejected]) if rejected else place
         kept = [records[r] for r in row.tolist()] if len(row) < len(records) else records
         batch = Batch(
             topic=self.agent.source,
             partition=partitions[0],
-            columns=self._codec.columns(decoded),
+            columns=columns,
             key=[r.key for r in kept],
             offset=np.array([r.offset for r in kept], np.int64),
             origin=[origin[r] for r in row.tolist()] if len(row) < len(records) else origin,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import faust
 
-from schemas import json_writer
+from schemas import json_reader, json_writer
 from schemas.error import DwcpError, InfraError
 from schemas.topic import INPUTS, KEYED
 from streams import librdkafka
@@ -45,6 +45,7 @@ class Worker(faust.Worker):
             fail(exc)
         for agent in self.app.declared.values():
             agent.warm()
+        json_reader.warm()
         json_writer.warm()
         librdkafka.warm()
         try:

@@ -1,7 +1,7 @@
 """Microseconds per record of each codec, on one core; prints JSON.
 
 Records are keyed network samples and compression telemetry as the simulator makes them:
-`json` and `avro` are `schemas.codec`, ranges checked; `avro_older_writer` is resolved
+`json` and `avro` are `schemas.codec`, ranges checked; `json_read` is to columns; `avro_older_writer` is resolved
 against ours; `fastavro` and `avro_package` are the bare libraries.
 
     PYTHONPATH=. python tests/bench/codec.py --records 20000 --json
@@ -133,6 +133,7 @@ def measure(record: Any, n: int) -> dict[str, float]:
         "avro_bytes": len(framed[0]),
         "json_decode": best_us(lambda: as_json.decode(lines), n),
         "json_encode": best_us(lambda: as_json.encode(columns), n),
+        "json_read": best_us(lambda: as_json.read(lines), n),
         "columns": best_us(lambda: as_json.columns([record] * n), n),
         "msgspec_to_columns": best_us(lambda: as_json.columns(as_json.decode(lines)[0]), n),
         **others_to_columns(lines, as_json.fields),

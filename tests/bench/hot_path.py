@@ -61,7 +61,7 @@ def run(records: int, batch: int, links: int, seed: int, round_records: int, rou
     round_records, round_partitions
         Records on each of so many partitions of every topic in a round.
     """
-    given = _inputs(records, links, seed)
+    given = raw_records(records, links, seed)
     with EmbeddedBroker() as broker:
         settings = Settings.from_environment({"BROKER_URL": broker.address})
         config = producer_config(settings) | {"linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
@@ -83,7 +83,7 @@ def run(records: int, batch: int, links: int, seed: int, round_records: int, rou
     }  # fmt: skip
 
 
-def _inputs(records: int, links: int, seed: int) -> dict[Topic, list[Record]]:
+def raw_records(records: int, links: int, seed: int) -> dict[Topic, list[Record]]:
     """Raw records by topic, at least so many each."""
     bank = measure(generated(1), "generated")
     plan = FleetPlan(seed, 86_400.0, links, nodes=max(links // 3, 1), transfers=0.05, faults="random")
