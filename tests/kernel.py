@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from schemas import json_writer, kernel_cache
+from schemas import json_reader, json_writer, kernel_cache
 from streams import librdkafka
 
 SHARES: Final = (("system", "side"), ("network", "compression", "ingest"))
@@ -33,6 +33,7 @@ def main(*names: str) -> None:
         module = import_module(f"agents.{name}")
         for agent in module.agents if hasattr(module, "agents") else (module.agent,):
             agent.warm()
+    json_reader.warm()
     json_writer.warm()
     librdkafka.warm()
 

@@ -25,6 +25,7 @@ from offline.simulator.fleet import Fleet, FleetPlan
 from offline.simulator.payload import generated
 from online_models.partition import PartitionState
 from online_models.parts import Parts
+from schemas import json_reader
 from schemas.batch import Batch, Result
 from schemas.topic import INPUTS, Topic
 from streams import garbage, librdkafka
@@ -69,6 +70,7 @@ def run(records: int, batch: int, links: int, seed: int, round_records: int, rou
         found = {}
         for agent in AGENTS:
             agent.warm()
+        json_reader.warm()
         librdkafka.warm()
         garbage.settle()  # as a worker does
         for agent in AGENTS:
