@@ -38,8 +38,6 @@ from schemas.token_table import TokenTable
 _TOKENS: Final = 1 << 16
 """With more the table is begun anew, so that names that are gone do not stay for ever."""
 
-_ROW: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 
 class JsonReader:
     """Reads values of one record type.
@@ -65,7 +63,7 @@ class JsonReader:
         self._integers, self._truths, self._tokens = (
             sum(f.cell < c for f in fields) for c in (INTEGER, BOOLEAN, TOKEN)
         )
-        self._decoders = [(msgspec.json.Decoder(list[h]), msgspec.json.Decoder(h)) for h in plan.hints]  # type: ignore[valid-type]
+        self._decoders = [msgspec.json.Decoder(list[hint]) for hint in plan.hints]  # type: ignore[valid-type]
         self._lock = Lock()
         self._empty(0, 0)
 
@@ -98,7 +96,8 @@ class JsonReader:
                 table = self._empty(tokens, words)
             known = len(table)
             lefts = scan(data, size, cells, left, self._plan)
-            invalid = self._learn(known) if len(table) > known else []
+            end = len(table)
+            invalid = [n for kind in table.kinds(known) for n in self._learn(kind, known, end)] if end > known else []
             objects = self._meaning.take(cells[self._tokens :])
         left = left[:lefts]
         if invalid:
@@ -126,22 +125,18 @@ class JsonReader:
                 self._meaning[number] = default
         return table
 
-    def _learn(self, first: int) -> list[int]:
-        """Find what the tokens from number `first` on mean; returns those that mean nothing in their fields."""
-        invalid = []
-        for kind, numbers, texts in self._table.since(first):
-            every, one = self._decoders[(kind - 1) // 2]
-            try:
-                self._meaning[numbers] = every.decode(texts)
-            except _ROW:
-                for number in numbers.tolist():
-                    text = self._table.text(number)
-                    try:
-                        self._meaning[number] = one.decode(b'"' + text + b'"' if kind % 2 else text)
-                    except _ROW:
-                        self._table.forget(number)
-                        invalid.append(number)
-        return invalid
+    def _learn(self, kind: int, first: int, end: int) -> list[int]:
+        """Find what the tokens of a kind among `[first, end)` mean; returns those that mean nothing in their field."""
+        numbers, texts = self._table.listed(kind, first, end)
+        try:
+            self._meaning[numbers] = self._decoders[(kind - 1) // 2].decode(texts)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if len(numbers) == 1:
+                self._table.forget(int(numbers[0]))
+                return [int(numbers[0])]
+            middle = int(numbers[len(numbers) // 2])
+            return self._learn(kind, first, middle) + self._learn(kind, middle, end)
+        return []
 
 
 class _Text(Struct):

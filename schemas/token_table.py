@@ -9,7 +9,6 @@ kept in words, the last filled up with zeros, and found by hash, then compared.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -72,26 +71,23 @@ class TokenTable:
         """Number of a token."""
         return int(_add(np.frombuffer(text + bytes(8), np.uint8), len(text), kind, self.address))
 
-    def text(self, number: int) -> bytes:
-        """A token's text."""
-        _, _, size, begin = self._entry[number].tolist()
-        return self._word[begin : begin + size // 8 + 1].tobytes()[:size]
-
     def forget(self, number: int) -> None:
         """Find a token no more; where it comes again it is a new one."""
         self._entry[number, _KIND] = _FORGOTTEN
 
-    def since(self, first: int) -> Iterator[tuple[int, NDArray[np.int64], bytes]]:
-        """Tokens from number `first` on: kind, their numbers, and their texts as a JSON list, by kind.
+    def kinds(self, first: int) -> set[int]:
+        """Kinds of the tokens from number `first` on."""
+        return set(self._entry[first : len(self), _KIND].tolist())
+
+    def listed(self, kind: int, first: int, end: int) -> tuple[NDArray[np.int64], bytes]:
+        """Tokens of a kind among `[first, end)`: their numbers, and their texts as a JSON list.
 
         Texts of odd kinds are strings without their quotes; of even kinds, values as they were written.
         """
-        kinds = self._entry[first : len(self), _KIND].tolist()
-        room = 8 * int(self._head[_WORDS] - self._entry[first, _BEGIN]) + 3 * len(kinds) + 2
-        for kind in set(kinds):
-            number, text = np.empty(len(kinds), np.int64), np.empty(room, np.uint8)
-            count, size = _list(first, kind, number, text, self.address)
-            yield kind, number[:count], text[:size].tobytes()
+        sizes = self._entry[first:end, _SIZE]
+        number, text = np.empty(len(sizes), np.int64), np.empty(int(sizes.sum()) + 3 * len(sizes) + 2, np.uint8)
+        count, size = _list(first, end, kind, number, text, self.address)
+        return number[:count], text[:size].tobytes()
 
 
 @njit(cache=True)
@@ -211,11 +207,11 @@ def _add(data: NDArray[np.uint8], size: int, kind: int, table: int) -> int:
 
 @njit(cache=True)
 def _list(
-    first: int, kind: int, number: NDArray[np.int64], text: NDArray[np.uint8], table: int
+    first: int, end: int, kind: int, number: NDArray[np.int64], text: NDArray[np.uint8], table: int
 ) -> tuple[int, int]:  # fmt: skip
-    """Tokens of a kind from number `first` on, as a JSON list; how many, and the list's bytes."""
+    """Tokens of a kind among `[first, end)`, as a JSON list; how many, and the list's bytes."""
     count = size = 0
-    for found in range(first, int_at(table, _COUNT)):
+    for found in range(first, end):
         entry = int_at(table, _ENTRY) + _ENTRY_BYTES * found
         if int_at(entry, _KIND) != kind:
             continue
@@ -233,5 +229,8 @@ def _list(
             size += 1
         number[count] = found
         count += 1
+    if not count:
+        text[0] = 91
+        size = 1
     text[size] = 93
     return count, size + 1
