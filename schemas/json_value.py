@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from schemas.memory import bits_of, load_byte, load_float
+from schemas.memory import bits_of, byte_at, float_at
 from schemas.shortest import shortest
 
 _PLAIN_UNTIL: Final = 16
@@ -52,7 +52,7 @@ def write_floats(out: NDArray[np.uint8], at: int, place: int, width: int) -> int
         if i:
             out[at] = ord(",")
             at += 1
-        at = write_float(out, at, load_float(place + 8 * i))
+        at = write_float(out, at, float_at(place + 8 * i))
     out[at] = ord("]")
     return at + 1
 
@@ -63,7 +63,7 @@ def write_text(out: NDArray[np.uint8], at: int, place: int, size: int) -> int:
     out[at] = ord('"')
     at += 1
     for i in range(size):
-        byte = load_byte(place + i)
+        byte = byte_at(place + i)
         short = _ESCAPED[byte]
         if short == 0:
             out[at] = byte

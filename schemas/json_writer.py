@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.binary import Binary
 from schemas.json_value import write_bool, write_float, write_floats, write_int, write_text
-from schemas.memory import address_of, copy, load_float, load_int
+from schemas.memory import address_of, copy, float_at, int_at
 
 _encoder = msgspec.json.Encoder()
 
@@ -206,22 +206,22 @@ def _write(
             source = cells[field, _SOURCE]
             place = sources[source, 0] + offset
             if kind == _FLOAT:
-                at = write_float(out, at, load_float(place))
+                at = write_float(out, at, float_at(place))
             elif kind == _INT:
-                at = write_int(out, at, load_int(place))
+                at = write_int(out, at, int_at(place, 0))
             elif kind == _JSON:
-                size = load_int(sources[source, 1] + offset)
-                copy(base + at, sources[source, 2] + load_int(place), size)
+                size = int_at(sources[source, 1] + offset, 0)
+                copy(base + at, sources[source, 2] + int_at(place, 0), size)
                 at += size
             elif kind == _FLOATS:
                 at = write_floats(out, at, place, width)
             elif kind == _TEXT:
-                size = load_int(sources[source, 1] + offset)
-                at = write_text(out, at, sources[source, 2] + load_int(place), size)
+                size = int_at(sources[source, 1] + offset, 0)
+                at = write_text(out, at, sources[source, 2] + int_at(place, 0), size)
             elif kind == _BOOL:
-                at = write_bool(out, at, load_int(place) != 0)
+                at = write_bool(out, at, int_at(place, 0) != 0)
             elif kind == _OPTIONAL_INT:
-                value = load_float(place)
+                value = float_at(place)
                 if -_INT_LIMIT < value < _INT_LIMIT:
                     at = write_int(out, at, np.int64(value))
                 else:

@@ -18,23 +18,14 @@ _WORD = ir.IntType(64)
 _WIDE = ir.IntType(128)
 
 
-def _loader(result: Any, kind: Any) -> Any:
-    def load(_: Any, address: Any) -> Any:
-        """The value at an address."""
+@intrinsic
+def float_at(_: Any, address: Any) -> Any:
+    """The double at an address, which may be any."""
 
-        def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
-            found = builder.load(builder.inttoptr(given[0], kind.as_pointer()))
-            found.align = 1
-            return found
+    def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+        return builder.load(builder.inttoptr(given[0], ir.DoubleType().as_pointer()), align=1)
 
-        return result(types.int64), build
-
-    return intrinsic(load)
-
-
-load_float = _loader(types.float64, ir.DoubleType())
-load_int = _loader(types.int64, _WORD)
-load_byte = _loader(types.uint8, _BYTE)
+    return types.float64(types.int64), build
 
 
 @intrinsic
