@@ -1,9 +1,9 @@
 """One forecast from the pool: weights from rolling-origin errors, intervals from rolling-origin residuals.
 
 The pool forecasts the series' own past from up to 24 origins, the first after one season. A method's weight falls
-with the tenth power of its mean absolute error there, so that methods of equal merit share and bad ones
-vanish; no single one wins. The blend's residuals at the same origins give 95 % intervals by horizon, sided, made never
-narrower with the horizon, and wider where few horizons fit into the past or errors outgrew what had been known.
+with its mean absolute error there, and faster the more certain it is that this is no chance: methods of equal merit
+share and bad ones vanish; no single one wins. The blend's residuals at the same origins give 95 % intervals by
+horizon, sided, made never narrower with the horizon, and wider by as much as the methods are at odds about the future.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.capacity.history import History, fill, without_outliers
-from offline.capacity.interval import reach, widen
+from offline.capacity.interval import APART, reach
 from offline.capacity.pool import METHODS, Pool, Table
 
 MODEL_NAME: Final = "blend"
-MODEL_VERSION: Final = "1"
+MODEL_VERSION: Final = "2"
 
 ORIGINS: Final = 24
 REACH_BLOCKS: Final = 90
 """How far back origins lie, or three horizons where that is more."""
 
-POWER: Final = 10.0
+POWER: Final = 5.0
+CERTAINTY: Final = 1.0
+"""A method's weight falls with the power of its error over the best one's, and e-fold for each standard error that it
+is behind, in horizons that do not overlap."""
+
 HALF_BLOCKS: Final = 28.0
 
 
@@ -42,8 +46,8 @@ class Outlook:
     residual
         The blend's errors (actual - forecast) at past origins, `[origin, block, step]`, outliers left out; NaN
         beyond the present.
-    wider
-        How much intervals are widened, see `offline.capacity.interval.widen`.
+    apart
+        How far each method's forecast is from the blend, by block, `[method, block]`.
     weights
         By method, summing to 1.
     ratio
@@ -59,7 +63,7 @@ class Outlook:
     lower: Table
     upper: Table
     residual: NDArray[np.float64]
-    wider: float
+    apart: NDArray[np.float64]
     weights: dict[str, float]
     ratio: float | None
     wape: float | None
@@ -90,12 +94,14 @@ def look_ahead(history: History, horizon: int, lift: NDArray[np.float64] | None 
     raw = history.value[len(history) - blocks * step :].reshape(blocks, step)
     made = np.stack([pool.forecast(origin, horizon) for origin in origins])
     meant, actual = (_following(table, origins, horizon) for table in (clean, raw))
-    weight = weigh(np.abs(made - meant[:, None]), blocks - origins)
+    weight, merit = weigh(np.abs(made - meant[:, None]), blocks - origins)
     blended = np.einsum("m,omhs->ohs", weight, made)
     residual = actual - blended
-    wider = widen(meant - blended, origins, blocks)
-    below, above = (wider * side for side in reach(residual))
-    predicted = np.tensordot(weight, pool.forecast(blocks, horizon), 1)
+    ahead = pool.forecast(blocks, horizon)
+    predicted = np.tensordot(weight, ahead, 1)
+    odds = APART * np.maximum.accumulate(merit @ np.abs(ahead - predicted).mean(axis=2))
+    below, above = (side + odds for side in reach(residual))
+    apart = (ahead - predicted).mean(axis=2)
     if lift is not None:
         predicted = predicted + lift.reshape(horizon, step)
     floor = 0.0 if np.nanmin(history.value) >= 0.0 else -np.inf
@@ -107,7 +113,7 @@ def look_ahead(history: History, horizon: int, lift: NDArray[np.float64] | None 
     held = (residual >= -below[:, None]) & (residual <= above[:, None])
     return Outlook(
         history, predicted, np.maximum(predicted - below[:, None], floor), predicted + above[:, None],
-        meant - blended, wider,
+        meant - blended, apart,
         dict(zip(METHODS, weight.tolist(), strict=True)),
         error / naive if naive > 0.0 else None, error / size if size > 0.0 else None,
         float(held[known].mean()) if known.any() else 0.0,
@@ -131,8 +137,8 @@ def choose_origins(blocks: int, season: int, horizon: int) -> NDArray[np.int64]:
     return np.unique(np.round(np.linspace(first, blocks - 1, ORIGINS)).astype(np.int64))
 
 
-def weigh(error: NDArray[Any], age: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights of the methods, `[method]`.
+def weigh(error: NDArray[Any], age: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights of the methods, and what they would be if all were chance, `[method]` each.
 
     Parameters
     ----------
@@ -145,13 +151,23 @@ def weigh(error: NDArray[Any], age: NDArray[np.int64]) -> NDArray[np.float64]:
     horizon = error.shape[2]
     recent = np.power(0.5, np.maximum(age[:, None] - 1 - np.arange(horizon), 0) / HALF_BLOCKS)
     known = np.isfinite(error[:, 0]).sum(axis=2)
-    total = np.einsum("oh,omh->m", recent, np.nansum(error, axis=3))
-    loss = total / max(float((recent * known).sum()), 1e-300)
+    each = np.nansum(error, axis=3)
+    loss = np.einsum("oh,omh->m", recent, each) / max(float((recent * known).sum()), 1e-300)
     loss = np.maximum(loss, 1e-3 * float(np.median(loss)))
-    if not loss.any():
-        return np.full(len(loss), 1.0 / len(loss))
-    weight = (loss.min() / np.maximum(loss, 1e-300)) ** POWER if loss.min() > 0.0 else (loss == 0.0).astype(float)
-    found: NDArray[np.float64] = weight / weight.sum()
+    best = int(np.argmin(loss))
+    if not loss[best] > 0.0:
+        equal = _share(loss == 0.0)
+        return equal, equal
+    mean = each.sum(axis=2) / np.maximum(known.sum(axis=1), 1)[:, None]
+    horizons = max(float(age.max()) / horizon, 1.0)
+    deviation = (mean - mean[:, [best]]).std(axis=0) / np.sqrt(horizons)
+    errors_apart = (loss - loss[best]) / np.maximum(deviation, max(1e-12 * loss[best], 1e-300))
+    merit = (loss[best] / loss) ** POWER
+    return _share(merit * np.exp(-CERTAINTY * errors_apart)), _share(merit)
+
+
+def _share(part: NDArray[Any]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = part / part.sum()
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.capacity.blend import Outlook
-from offline.capacity.interval import OTHER_SIDE
+from offline.capacity.interval import APART, OTHER_SIDE
 
 PATHS: Final = 400
 LIKELY: Final = 0.25
@@ -16,19 +16,20 @@ LIKELY: Final = 0.25
 
 
 def simulate(outlook: Outlook, seed: int = 1) -> NDArray[np.float64]:
-    """Futures with the errors that past forecasts made, `[path, step]`.
+    """Futures as the methods see them, with the errors that past forecasts made, `[path, step]`.
 
-    A path is the forecast plus the block means of one past origin's errors, as they went or mirrored, plus for
-    each block how the steps of some past block were off; outliers are left out. Errors of a horizon that was never
-    seen whole go on from the last block seen. Block means are wider where few horizons fit into the past, as the
-    intervals are.
+    A path is the forecast moved towards and past one method's, drawn by its weight, plus the block means of
+    one past origin's errors, as they went or mirrored, plus for each block how the steps of some past block were off;
+    outliers are left out. Errors of a horizon that was never seen whole go on from the last block seen.
     """
     rng = np.random.default_rng(seed)
     level, inner = _parts(outlook.residual)
     origin = rng.integers(0, len(level), PATHS)
-    sign = np.where(rng.random(PATHS) < 0.5, outlook.wider, -OTHER_SIDE * outlook.wider)[:, None]
+    sign = np.where(rng.random(PATHS) < 0.5, 1.0, -OTHER_SIDE)[:, None]
+    method = rng.choice(len(outlook.apart), PATHS, p=list(outlook.weights.values()))
     horizon, step = outlook.predicted.shape
-    error = (sign * level[origin])[:, :, None] + inner[rng.integers(0, len(inner), (PATHS, horizon))]
+    moved = APART * outlook.apart[method] + sign * level[origin]
+    error = moved[:, :, None] + inner[rng.integers(0, len(inner), (PATHS, horizon))]
     return (outlook.predicted + error).reshape(PATHS, horizon * step)
 
 

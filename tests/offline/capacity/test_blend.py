@@ -62,23 +62,52 @@ def test_the_bank_s_states_do_not_depend_on_what_follows(season: int) -> None:
 
 
 def test_weights_sum_to_one_and_follow_the_errors() -> None:
-    error = np.ones((5, 3, 4, 2))
-    error[:, 1] = 0.5
-    error[:, 2] = 50.0
-    weight = weigh(error, np.arange(5, 0, -1))
-    assert weight.sum() == pytest.approx(1.0)
-    assert weight[1] > 0.9 > weight[0] > weight[2]
+    error = np.random.default_rng(0).uniform(0.0, 2.0, (5, 3, 4, 2))
+    error[:, 1] *= 0.5
+    error[:, 2] *= 50.0
+    weight, merit = weigh(error, np.arange(5, 0, -1))
+    for found in (weight, merit):
+        assert found.sum() == pytest.approx(1.0)
+        assert found[1] > 0.9 > found[0] > found[2]
 
 
 def test_recent_errors_weigh_more() -> None:
     error = np.ones((2, 2, 1, 1))
     error[0, 0], error[1, 1] = 2.0, 2.0
-    weight = weigh(error, np.array([60, 1]))
+    weight, _ = weigh(error, np.array([60, 1]))
     assert weight[0] > 2 * weight[1]
 
 
 def test_no_error_at_all_shares_alike() -> None:
-    assert weigh(np.zeros((3, 4, 2, 1)), np.arange(3, 0, -1)).tolist() == [0.25] * 4
+    assert weigh(np.zeros((3, 4, 2, 1)), np.arange(3, 0, -1))[0].tolist() == [0.25] * 4
+
+
+def test_a_method_that_is_worse_by_chance_keeps_more_than_one_that_always_is() -> None:
+    error = np.ones((20, 3, 1, 1))
+    error[:, 1] = 1.1
+    error[:, 2, 0, 0] = np.where(np.arange(20) % 2, 0.1, 2.1)
+    weight, merit = weigh(error, np.full(20, 20))
+    assert merit[1] == pytest.approx(merit[2])
+    assert weight[2] > 2 * weight[1]
+
+
+def test_more_past_makes_a_difference_more_certain() -> None:
+    error = 1.0 + np.random.default_rng(0).normal(0.0, 0.1, (20, 2, 5, 1))
+    error[:, 1] += 0.05
+    little, much = (weigh(error, np.arange(20, 0, -1) * spread)[0] for spread in (1, 8))
+    assert little[1] > 1.5 * much[1]
+
+
+def test_methods_at_odds_widen_the_interval(hourly: Make) -> None:
+    """The last week's level is the past's or a new one: no residual knows which."""
+    calm = hourly(60)
+    value = calm.value.copy()
+    value[-7 * 24 :] += 12.0
+    moved = History(calm.first_ms, HOUR_MS, value)
+    one, other = (look_ahead(history, 10) for history in (calm, moved))
+    below, above = reach(other.residual)
+    assert ((other.upper - other.lower).mean(axis=1) > 1.2 * (below + above)).all()
+    assert np.ptp(other.apart) > 3 * np.ptp(one.apart)
 
 
 def test_intervals_never_narrow_and_hold_what_they_were_made_of() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,16 @@ def test_paths_lie_around_the_forecast(hourly: Make) -> None:
     assert np.abs(np.median(paths, axis=0) - outlook.predicted.ravel()).max() < 2.0
     inside = (paths >= outlook.lower.ravel()) & (paths <= outlook.upper.ravel())
     assert inside.mean() > 0.9
+
+
+def test_paths_spread_as_methods_differ(hourly: Make) -> None:
+    outlook = look_ahead(hourly(60), 10)
+    apart = np.zeros_like(outlook.apart)
+    apart[0] = 50.0
+    weights = dict.fromkeys(outlook.weights, 0.0) | {"seasonal_naive": 0.25, "ets": 0.75}
+    last = simulate(replace(outlook, apart=apart, weights=weights))[:, -24:].mean(axis=1)
+    moved = last > outlook.predicted[-1].mean() + 50.0
+    assert moved.mean() == pytest.approx(0.25, abs=0.06)
 
 
 def test_the_same_seed_gives_the_same_paths(hourly: Make) -> None:
