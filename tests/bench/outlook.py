@@ -1,8 +1,9 @@
 """Forecasts of public series 30 days ahead, or a third of the series where that is less: one table, one configuration.
 
 The data are not in this repository: a folder with `ms-cloud-monitoring`, `speedtest-wizardtim`,
-`datacenter-traces` and `prophet-examples`, all looked at while constants were chosen, and `asd`, where only the
-coverage of intervals was; as published. What is not there is left out, and so are series of less than 28 days.
+`datacenter-traces` and `prophet-examples`, all looked at while constants were chosen, and `asd`, asked once with
+what they chose (its coverage set the width of an earlier version); as published. What is not there is left out,
+and so are series of less than 28 days.
 Each is forecast from points in its last half, everything learned anew from what came before, as
 `dwcp backtest capacity` does.
 
