@@ -279,6 +279,16 @@ _OPTIMIZER: Final = {
     "OptimizerRecommendation.valid_until": Meaning("When the recommendation is of no more use, UTC"),
     "OptimizerRecommendation.model_name": Meaning("The policy that recommends"),
     "OptimizerRecommendation.model_version": Meaning("Version of the policy"),
+    "OptimizerRecommendation.state": Meaning(
+        "What was seen of the partition: 35 numbers by name, mostly logarithms; null of older releases", "1"
+    ),
+    "context": Meaning(
+        "What was told of the tuned system's context, logarithms by name; empty when nothing was or it was belied",
+        "1",
+    ),
+    "cost_effect_pct": Meaning(
+        "How much more the new values cost, traffic and processor time; null before there are samples", "%"
+    ),
     "OptimizerRollout.id": Meaning("Deterministic id, <rollout_id>/<stage_pct>/<status>:optimizer.rollout"),
     "rollout_id": Meaning("The rollout; the same at every stage"),
     "recommendation_id": Meaning("id of the recommendation that is rolled out"),

@@ -179,7 +179,7 @@ class OptimizerRecommendation(Struct, frozen=True, gc=False):
     """Parameters that are expected to do better, by how much and how surely.
 
     `reward` is the improvement less the cost penalty. Hard limits hold always;
-    `constraints` are the soft ones.
+    `constraints` are the soft ones. `state` is what the optimizer saw of the partition, 35 numbers by name.
     """
 
     id: Identifier
@@ -198,6 +198,8 @@ class OptimizerRecommendation(Struct, frozen=True, gc=False):
     valid_until: TargetTimeMs
     model_name: Identifier
     model_version: Identifier
+    state: dict[str, float] | None = None
+    context: dict[str, float] | None = None
 
 
 class OptimizerRollout(Struct, frozen=True, gc=False):
@@ -224,3 +226,4 @@ class OptimizerRollout(Struct, frozen=True, gc=False):
     p_value: Ratio | None
     significance_level: Ratio
     reason: str = ""
+    cost_effect_pct: float | None = None

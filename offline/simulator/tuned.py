@@ -57,6 +57,9 @@ CALM: Final = 0.3
 TRANSFER: Final = 0.6
 """Share of a request's time that the transfer takes; the rest is waiting for consensus."""
 
+MESSAGES: Final = 0.3
+"""Share of a node's traffic that is messages of consensus; the rest is transfers."""
+
 BROKEN: Final = 1.5
 LONGEST_S: Final = 24 * 3600.0
 
@@ -149,7 +152,7 @@ class TunedFleet:
             ("prediction_accuracy", np.exp(pba[:, PERFORMANCE])),
             ("consensus_time", np.exp(-acp[:, PERFORMANCE])),
             ("cpu_usage", np.exp(hde[:, CPU])), ("memory_usage", np.exp(hde[:, MEMORY])),
-            ("network_io", np.exp(hde[:, COST])),
+            ("network_io", (1.0 - MESSAGES) * np.exp(hde[:, COST]) + MESSAGES * np.exp(acp[:, COST])),
         ):  # fmt: skip
             samples[:, INDEX[name]] *= factor
         for name in ("cpu_usage", "memory_usage", "prediction_accuracy"):

@@ -6,7 +6,9 @@ logarithms of performance: what hits all nodes alike drops out. Minutes resemble
 neighbours, so the test reckons with as many as they are worth (their first autocorrelation).
 
 Each stage is looked at four times, and its level of 0.001 is shared by the looks; harm is looked
-for at 0.05, shared likewise, because stopping late costs more than stopping in vain.
+for at 0.05, shared likewise, because stopping late costs more than stopping in vain. What the change costs is
+compared in the same way: a rollout ends when it is dearer for that certain, and by more than is allowed as far as is
+known; and no stage passes while it seems to be.
 """
 
 from __future__ import annotations
@@ -35,10 +37,14 @@ RUNNING: Final = 1
 
 ROLLOUT: Final = row_dtype(
     ("status", "i8"), ("stage", "i8"), ("begun", "i8"), ("stage_begun", "i8"), ("looks", "i8"), ("number", "i8"),
-    ("minutes", "i8"), ("control", "i8"), ("treated", "i8"), ("total", "f8"), ("square", "f8"), ("product", "f8"),
-    ("last", "f8"),
+    ("minutes", "i8"), ("control", "i8"), ("treated", "i8"), ("total", "f8", (2,)), ("square", "f8", (2,)),
+    ("product", "f8", (2,)), ("last", "f8", (2,)),
 )  # fmt: skip
-"""Where a rollout stands; sums are of the stage's minutes. `product` is of each minute and the one before."""
+"""Where a rollout stands; sums are of the stage's minutes, of performance and of cost. `product` is of each minute
+and the one before."""
+
+EFFECT: Final = 0
+COST: Final = 1
 
 
 class Minute(NamedTuple):
@@ -50,6 +56,10 @@ class Minute(NamedTuple):
         Treated nodes' change less the others', as a logarithm; NaN when one side was silent.
     control, treated
         Samples on each side.
+    cost
+        The same of what they cost.
+    max_cost
+        How much more that may be.
     cpu_pct, memory_pct
         Means of the treated nodes.
     max_cpu_pct, max_memory_pct
@@ -59,6 +69,8 @@ class Minute(NamedTuple):
     effect: float
     control: int
     treated: int
+    cost: float = 0.0
+    max_cost: float = float("inf")
     cpu_pct: float = 0.0
     memory_pct: float = 0.0
     max_cpu_pct: float = MAX_CPU_PCT
@@ -66,12 +78,12 @@ class Minute(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """The stage's mean effect as a logarithm, its standard error, and one-sided p-values of gain and harm."""
+    """The stage's mean effect as a logarithm, its standard error, and one-sided p-values of a rise and a fall."""
 
     effect: float
     error: float
-    p_gain: float
-    p_harm: float
+    p_rise: float
+    p_fall: float
 
 
 class Moment(NamedTuple):
@@ -84,6 +96,7 @@ class Moment(NamedTuple):
     treated: int
     reason: str
     test: Finding | None
+    cost: Finding | None
 
 
 def begin(rollout: Any, now_ms: int) -> Moment:
@@ -93,7 +106,7 @@ def begin(rollout: Any, now_ms: int) -> Moment:
         rollout[name] = 0
     rollout["status"], rollout["number"] = RUNNING, number
     rollout["begun"] = rollout["stage_begun"] = now_ms
-    return _moment(rollout, "running", "begun", None)
+    return _moment(rollout, "running", "begun")
 
 
 def take_minute(rollout: Any, minute: Minute, now_ms: int) -> Moment | None:
@@ -104,31 +117,33 @@ def take_minute(rollout: Any, minute: Minute, now_ms: int) -> Moment | None:
     stage = int(rollout["stage"])
     over = _limit_broken(minute)
     if over:
-        return _end(rollout, "rolled_back", f"treated nodes are over a limit: {over}", None)
+        return _end(rollout, "rolled_back", f"treated nodes are over a limit: {over}")
     if stage == _LAST:
         # No node is left to compare with; the stages before it compared, limits go on being watched.
         held = now_ms - int(rollout["stage_begun"])
-        return _end(rollout, "completed", "held at 100 %", None) if held >= LOOKS * LOOK_MINUTES * MINUTE_MS else None
+        return _end(rollout, "completed", "held at 100 %") if held >= LOOKS * LOOK_MINUTES * MINUTE_MS else None
     due = (int(rollout["looks"]) + 1) * LOOK_MINUTES
     if now_ms - int(rollout["stage_begun"]) < due * MINUTE_MS:
         return None
     rollout["looks"] += 1
-    return _look(rollout, now_ms)
+    return _look(rollout, minute.max_cost, now_ms)
 
 
 def stop(rollout: Any, reason: str) -> Moment | None:
     """End it, whatever it showed; None when none runs."""
-    return _end(rollout, "rolled_back", reason, judge_stage(rollout)) if rollout["status"] == RUNNING else None
+    if rollout["status"] != RUNNING:
+        return None
+    return _end(rollout, "rolled_back", reason, judge_stage(rollout), judge_stage(rollout, COST))
 
 
-def judge_stage(rollout: Any) -> Finding | None:
-    """The test of the stage so far; None before there are ten minutes of both sides."""
+def judge_stage(rollout: Any, of: int = EFFECT) -> Finding | None:
+    """The test of the stage so far, of performance or of `COST`; None before there are ten minutes of both sides."""
     n = int(rollout["minutes"])
     if n < LEAST_MINUTES:
         return None
-    mean = float(rollout["total"]) / n
-    spread = max(float(rollout["square"]) / n - mean * mean, 1e-12)
-    alike = float(rollout["product"]) / (n - 1) - mean * mean
+    mean = float(rollout["total"][of]) / n
+    spread = max(float(rollout["square"][of]) / n - mean * mean, 1e-12)
+    alike = float(rollout["product"][of]) / (n - 1) - mean * mean
     rho = min(max(alike / spread, 0.0), 0.95)
     worth = max(n * (1.0 - rho) / (1.0 + rho), 2.0)
     error = float(np.sqrt(spread / worth * worth / (worth - 1.0)))
@@ -153,38 +168,45 @@ def effect_pct(test: Finding | None) -> tuple[float | None, float | None, float 
         return None, None, None, None
     reach = float(ndtri(0.975)) * test.error
     low, middle, high = (100.0 * float(np.expm1(min(test.effect + off, 50.0))) for off in (-reach, 0.0, reach))
-    return middle, low, high, test.p_gain
+    return middle, low, high, test.p_rise
 
 
-def _look(rollout: Any, now_ms: int) -> Moment | None:
-    test = judge_stage(rollout)
+def _look(rollout: Any, max_cost: float, now_ms: int) -> Moment | None:
+    test, dearer = judge_stage(rollout), judge_stage(rollout, COST)
     last = rollout["looks"] >= LOOKS
-    if test is None:
-        return _end(rollout, "rolled_back", "too few minutes with nodes on both sides", None) if last else None
-    if test.p_harm < HARM_LEVEL / LOOKS:
-        return _end(rollout, "rolled_back", f"performance {100 * np.expm1(test.effect):+.1f} %", test)
-    if test.p_gain < SIGNIFICANCE_LEVEL / LOOKS:
-        moment = _moment(rollout, "advanced", f"performance {100 * np.expm1(test.effect):+.1f} %", test)
+    if test is None or dearer is None:
+        return _end(rollout, "rolled_back", "too few minutes with nodes on both sides") if last else None
+    if test.p_fall < HARM_LEVEL / LOOKS:
+        return _end(rollout, "rolled_back", f"performance {100 * np.expm1(test.effect):+.1f} %", test, dearer)
+    affordable = dearer.effect <= max_cost
+    cost = f"cost {100 * np.expm1(dearer.effect):+.1f} % > {100 * np.expm1(max_cost):+.1f} %"
+    if not affordable and dearer.p_rise < HARM_LEVEL / LOOKS:
+        return _end(rollout, "rolled_back", f"treated nodes are over a limit: {cost}", test, dearer)
+    if test.p_rise < SIGNIFICANCE_LEVEL / LOOKS and affordable:
+        reason = f"performance {100 * np.expm1(test.effect):+.1f} %"
+        moment = _moment(rollout, "advanced", reason, test, dearer)
         for name in ("looks", "minutes", "control", "treated", "total", "square", "product", "last"):
             rollout[name] = 0
         rollout["stage"], rollout["stage_begun"] = rollout["stage"] + 1, now_ms
         return moment
     if last:
-        return _end(rollout, "rolled_back", "no gain shown in time", test)
+        reason = "no gain shown in time" if affordable else f"no gain shown in time within a limit: {cost}"
+        return _end(rollout, "rolled_back", reason, test, dearer)
     return None
 
 
 def _add(rollout: Any, minute: Minute) -> None:
     rollout["control"] += minute.control
     rollout["treated"] += minute.treated
-    if not np.isfinite(minute.effect):
+    seen = np.array([minute.effect, minute.cost])
+    if not np.isfinite(seen).all():
         return
     if rollout["minutes"]:
-        rollout["product"] += minute.effect * rollout["last"]
-    rollout["last"] = minute.effect
+        rollout["product"] += seen * rollout["last"]
+    rollout["last"] = seen
     rollout["minutes"] += 1
-    rollout["total"] += minute.effect
-    rollout["square"] += minute.effect**2
+    rollout["total"] += seen
+    rollout["square"] += seen**2
 
 
 def _limit_broken(minute: Minute) -> str:
@@ -197,12 +219,16 @@ def _limit_broken(minute: Minute) -> str:
     return ""
 
 
-def _end(rollout: Any, status: RolloutStatus, reason: str, test: Finding | None) -> Moment:
+def _end(
+    rollout: Any, status: RolloutStatus, reason: str, test: Finding | None = None, cost: Finding | None = None
+) -> Moment:
     rollout["status"] = NONE
-    return _moment(rollout, status, reason, test)
+    return _moment(rollout, status, reason, test, cost)
 
 
-def _moment(rollout: Any, status: RolloutStatus, reason: str, test: Finding | None) -> Moment:
+def _moment(
+    rollout: Any, status: RolloutStatus, reason: str, test: Finding | None = None, cost: Finding | None = None
+) -> Moment:
     stage = ROLLOUT_STAGES_PCT[int(rollout["stage"])]
     begun, control, treated = (int(rollout[name]) for name in ("stage_begun", "control", "treated"))
-    return Moment(status, stage, begun, control, treated, reason, test)
+    return Moment(status, stage, begun, control, treated, reason, test, cost)

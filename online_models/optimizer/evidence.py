@@ -48,7 +48,7 @@ class Evidence:
             self.take(int(setting), seen)
 
     def take(self, setting: int, seen: F64) -> None:
-        """Take a trial in: a setting and what it showed, logarithms `[metric]`."""
+        """Take a trial in: a setting and what it showed, logarithms `[metric]`; NaN is what nobody saw."""
         n = self._n
         if n == len(self._setting):
             self._setting = np.pad(self._setting, (0, n))
@@ -64,6 +64,9 @@ class Evidence:
         for k, metric in enumerate(_JUDGED):
             level = self._first[metric] - self._mean[self._setting[0], metric]
             left = seen[metric] - self._mean[setting, metric] - level
+            if np.isnan(left):  # a row that says nothing of those after it
+                self._factor[k, n, :n], self._factor[k, n, n], self._rest[k, n] = 0.0, np.inf, 0.0
+                continue
             self.value += _take(
                 self._prior.covariance[metric], self._setting, n, left, NOISE[metric] ** 2, self._factor[k],
                 self._rest[k],

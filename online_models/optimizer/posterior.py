@@ -60,7 +60,7 @@ class Posterior:
             self.take(int(setting), seen)
 
     def take(self, setting: int, seen: F64) -> None:
-        """Take a trial in: a setting and what it showed, logarithms `[metric]`."""
+        """Take a trial in: a setting and what it showed, logarithms `[metric]`; NaN is what nobody saw."""
         n = self.n
         if n == len(self.setting):
             self.setting = np.concatenate([self.setting, np.zeros(n, np.intp)])
@@ -83,6 +83,9 @@ def _take(
     """Condition on one more trial; whether its setting was tried before."""
     for metric in range(len(mean)):
         row = rows[metric, n]
+        if np.isnan(seen[metric]):
+            row[:] = 0.0
+            continue
         row[:] = covariance[metric, at]
         for j in range(n):
             share = rows[metric, j, at]

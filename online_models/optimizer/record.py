@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from online_models.experiment import rollout as course
+from online_models.optimizer.belief import Belief
 from online_models.optimizer.choice import Choice, Limits
 from online_models.optimizer.posterior import Posterior
 from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
+from online_models.optimizer.space import STATE
 from schemas.batch import Output, object_column
 from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, SIGNIFICANCE_LEVEL, ConstraintCheck, ParameterChange
 
 MODEL_NAME: Final = "learned-prior"
-MODEL_VERSION: Final = "gp-3"
+MODEL_VERSION: Final = "gp-4"
 VALID_MS: Final = 24 * 3_600_000
 
 _DEVIATIONS: Final = 1.96
+_DIGITS: Final = 6
 
 
 def make_changes(
@@ -44,9 +47,10 @@ def make_changes(
 
 def recommendation_record(
     now: int, request: str, scope: str, trigger: int, changes: list[ParameterChange], choice: Choice,
-    posterior: Posterior, limits: Limits,
+    belief: Belief, limits: Limits, state: NDArray[Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Fields of an `OptimizerRecommendation` but its id."""
+    posterior = belief.posterior
     start, at, mean = int(posterior.setting[0]), choice.setting, posterior.mean
     dearer = 100.0 * float(np.expm1(mean[COST, at] - mean[COST, start]))
     penalty = max(dearer, 0.0) / 100.0
@@ -66,6 +70,8 @@ def recommendation_record(
         "improvement_lower_pct": low, "improvement_upper_pct": high, "constraints": checks,
         "confidence": float(ndtr(choice.gain / max(choice.sd, 1e-6))) if changes else 1.0,
         "valid_until": now + VALID_MS, "model_name": MODEL_NAME, "model_version": MODEL_VERSION,
+        "state": dict(zip(STATE, np.round(state, _DIGITS).tolist(), strict=True)),
+        "context": {name: round(value, _DIGITS) for name, value in belief.told.items()},
     }  # fmt: skip
 
 
@@ -80,6 +86,7 @@ def rollout_record(
         "stage_started_at": moment.stage_started_at, "changes": changes, "control_samples": moment.control,
         "treatment_samples": moment.treated, "effect_pct": effect, "effect_lower_pct": low, "effect_upper_pct": high,
         "p_value": p, "significance_level": SIGNIFICANCE_LEVEL / course.LOOKS, "reason": moment.reason,
+        "cost_effect_pct": course.effect_pct(moment.cost)[0],
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Where the optimizer moves: the nine parameters as numbers 0..1, its 18 actions, its 35 inputs.
+"""Where the optimizer moves: the nine parameters as numbers 0..1, its 18 actions, its state of 35.
 
 An action moves one parameter up or down by one step, 5 % of its range, at least to the next value
 that may be set. Nothing here can leave the hard limits: positions are clipped and snapped on the way out.
@@ -35,17 +35,20 @@ STATE: Final = (
     *(f"parameter_{p.name}" for p in PARAMETERS),
     "level_latency_mean", "level_latency_p99", "level_throughput_mean", "level_error_rate", "level_cpu_usage",
     "level_memory_usage", "level_network_io", "level_compression_ratio", "level_prediction_accuracy",
-    "level_consensus_time", "trend_latency_mean", "trend_throughput_mean", "trend_cpu_usage", "trend_memory_usage",
-    "trend_compression_ratio", "trend_consensus_time", "cost", "performance", "performance_hde", "performance_pba",
-    "performance_acp", "best_performance", "last_reward", "trials_used", "trials_since_best", "hours_since_change",
+    "level_consensus_time", "trend_latency_mean", "trend_throughput_mean", "trend_cpu_usage",
+    "trend_prediction_accuracy", "trend_request_rate", "trend_consensus_time", "cost", "performance",
+    "performance_hde", "performance_pba", "performance_acp", "best_performance", "last_reward", "trials_used",
+    "trials_since_best", "hours_since_change",
 )  # fmt: skip
-"""The 35 inputs of a policy, in order.
+"""What the optimizer sees of a partition, in order: triggers are read from it, each recommendation has it, and the
+deep Q network knows nothing else.
 
 `parameter_*` are 0..1 within the hard limits. `level_*` are logarithms of the last five minutes' mean over
 the mean before tuning began, but `level_cpu_usage` and `level_memory_usage`, which are shares of their soft
 limits. `trend_*` are logarithms of the last five minutes over the last hour. `cost` and `performance*` are
-logarithms against the start, `best_performance` is the best `performance` so far, `last_reward` that of
-the last change. `trials_used` and `trials_since_best` are in units of 20, `hours_since_change` of a day.
+logarithms against the start, `best_performance` is the best that a trial showed, `last_reward` what the last
+change improved less what it costs more. `trials_used` and `trials_since_best` are in units of 20,
+`hours_since_change` of a day; 0 before any change.
 """
 
 N_STATE: Final = len(STATE)

@@ -18,25 +18,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.experiment import rollout as course
-from online_models.optimizer.choice import Choice, Limits, choose
-from online_models.optimizer.context import told_of, unit_of
+from online_models.optimizer import trial
+from online_models.optimizer.belief import most_promising
+from online_models.optimizer.choice import Limits, choose
 from online_models.optimizer.evidence import Evidence
 from online_models.optimizer.posterior import Posterior, Trials
 from online_models.optimizer.prior import Prior
 from online_models.optimizer.record import make_changes, output_of, recommendation_record, rollout_record
 from online_models.optimizer.space import DEFAULT, GROUPS, snap
-from online_models.optimizer.watch import (
-    ACCURACY,
-    CPU,
-    MEMORY,
-    MINUTE,
-    N_LEVELS,
-    WATCHED,
-    close_node_minutes,
-    group_levels,
-    performance_of,
-    triggered,
-)
+from online_models.optimizer.trial import LEAST_MINUTES, MINUTE_MS
+from online_models.optimizer.tuner import TUNER, forget, limits_of, progress_of, take_request
+from online_models.optimizer.watch import MINUTE, N_LEVELS, WATCHED, close_node_minutes, make_state, triggered
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
 from online_models.slot import row_dtype
@@ -45,29 +37,10 @@ from schemas.batch import Batch, Control, Result, matrix
 from schemas.optimizer import OPTIMIZER_TRIGGERS, PARAMETERS, SCOPE, OptimizerRequest
 from schemas.topic import OPTIMIZER_RECOMMENDATION, OPTIMIZER_REQUEST, OPTIMIZER_ROLLOUT, Topic
 
-MINUTE_MS: Final = 60_000
-DAY_MS: Final = 24 * 60 * MINUTE_MS
-
-LEAST_MINUTES: Final = 30
-"""Of history before a trigger or a recommendation."""
-
 REST_MS: Final = 10 * MINUTE_MS
 """After a rollout, before the next recommendation."""
 
-MAX_TRIALS: Final = 24
-"""Remembered for each system; the oldest is forgotten, but never the first."""
-
 NODE: Final = row_dtype(*MINUTE, ("digest", "u8"))
-
-_TUNER: Final = row_dtype(
-    ("minute", "i8"), ("enabled", "i8"), ("pending", "i8"), ("recommended", "i8"), ("changed", "i8"),
-    ("rested", "i8"), ("group", "i8"), ("chosen", "i8"), ("values", "f8", (9,)), ("proposed", "f8", (9,)),
-    ("tunable", "i8", (9,)), ("effect", "f8"), ("limits", "f8", (3,)), ("trials", "i8", (3,)),
-    ("setting", "i8", (3, MAX_TRIALS)), ("seen", "f8", (3, MAX_TRIALS, 4)), ("request", "S1024"),
-    ("recommendation", "S512"), ("rollout", course.ROLLOUT),
-)  # fmt: skip
-"""One partition's tuning: `values` are in force, `proposed` on their way, `pending` is 1 + the trigger's number,
-`effect` is what the rollout's last passed stage showed."""
 
 
 class OptimizerState(PartitionState):
@@ -83,7 +56,7 @@ class OptimizerState(PartitionState):
 
     def __init__(self, priors: Mapping[str, Prior] | None = None, idle_ms: int = IDLE_MS) -> None:
         self._priors = dict(priors or {})
-        self._tuner = np.zeros(1, _TUNER)
+        self._tuner = np.zeros(1, TUNER)
         self._tuner["values"], self._tuner["proposed"] = DEFAULT, DEFAULT
         self._counts = np.zeros(4, np.int64)
         """Records, recommendations, rollouts completed, rollouts taken back."""
@@ -124,15 +97,8 @@ class OptimizerState(PartitionState):
         request = msgspec.json.decode(control.body, type=OptimizerRequest)
         current = check_request(request)
         tuner = self._tuner[0]
-        tuner["pending"] = 1 + OPTIMIZER_TRIGGERS.index(request.trigger)
-        tuner["request"] = request.request_id.encode()
-        tuner["limits"] = request.max_memory_pct, request.max_cpu_pct, request.max_cost_increase_pct
-        tuner["tunable"], tunable = [p.name in request.current for p in PARAMETERS], tuner["tunable"].copy()
-        if tuner["enabled"] and (current == tuner["values"])[tunable > 0].all():
-            tuner["values"][tunable == 0] = current[tunable == 0]
+        if not take_request(tuner, request, current):
             return Result()
-        # Somebody else changed them: what was tried against other values tells nothing.
-        tuner["enabled"], tuner["trials"] = 1, 0
         proposed = tuner["proposed"].copy()
         tuner["values"] = tuner["proposed"] = current
         moment = course.stop(tuner["rollout"], "a request has other parameters in force")
@@ -187,141 +153,62 @@ class OptimizerState(PartitionState):
         known = rows["minutes"] >= LEAST_MINUTES
         if known.sum() < 2:
             return []
+        state = make_state(rows[known], tuner["values"], progress_of(tuner, now))
         trigger = int(tuner["pending"]) - 1
         if trigger < 0:
-            since = now - max(int(tuner["recommended"]), int(tuner["changed"]))
-            trigger = triggered(rows[known], since)
+            trigger = triggered(state, now - max(int(tuner["recommended"]), int(tuner["changed"])))
         if trigger < 0:
             return []
         tuner["pending"] = 0
         if OPTIMIZER_TRIGGERS[trigger] != "operator":
-            tuner["trials"] = 0  # things have changed: what was tried before tells nothing
-        return self._recommend(scope, now, trigger, batch.origin[row].decode())
+            forget(tuner)
+        return self._recommend(scope, now, trigger, state, batch.origin[row].decode())
 
-    def _recommend(self, scope: str, now: int, trigger: int, origin: str) -> list[tuple[Topic, dict[str, Any]]]:
+    def _recommend(
+        self, scope: str, now: int, trigger: int, state: NDArray[Any], origin: str
+    ) -> list[tuple[Topic, dict[str, Any]]]:
         """The most promising change of one system, and the beginning of its rollout."""
-        tuner = self._tuner[0]
-        limits = Limits(*tuner["limits"].tolist())
-        levels = group_levels(self._table.rows)
-        best: tuple[Choice, int, Posterior] | None = None
-        for group, (name, where) in enumerate(GROUPS.items()):
-            prior = self._priors.get(name)
-            if prior is None or not tuner["tunable"][where].all():
-                continue
-            self._remember(group, prior.nearest(tuner["values"][where]), levels[group])
-            posterior = self._informed(name, group, prior)
-            choice = choose(posterior, limits)
-            if best is None or choice.improvement > best[0].improvement:
-                best = choice, group, posterior
+        tuner, rows = self._tuner[0], self._table.rows
         tuner["recommended"] = now
-        if best is None:
+        promise = most_promising(tuner, self._priors, rows)
+        if promise is None:
             return []
-        choice, group, posterior = best
-        where, prior = list(GROUPS.values())[group], posterior.prior
+        choice, group, belief = promise
+        where, prior = list(GROUPS.values())[group], belief.posterior.prior
         values = tuner["values"].copy()
         if choice.setting != prior.nearest(values[where]):
             values[where] = prior.values[choice.setting]
         values = snap(values)
-        changes = make_changes(tuner["values"], values, posterior, where)
-        record = recommendation_record(
-            now, tuner["request"].decode(), scope, trigger, changes, choice, posterior, limits
-        )
+        changes = make_changes(tuner["values"], values, belief.posterior, where)
+        asked, limits = tuner["request"].decode(), limits_of(tuner)
+        record = recommendation_record(now, asked, scope, trigger, changes, choice, belief, limits, state)
         tuner["request"] = b""
         tuner["recommendation"] = f"{origin}:{OPTIMIZER_RECOMMENDATION.kind}".encode()
         self._counts[1] += 1
         found = [(OPTIMIZER_RECOMMENDATION, record)]
         if changes:
-            tuner["group"], tuner["chosen"], tuner["proposed"], tuner["effect"] = group, choice.setting, values, 0.0
-            rows = self._table.rows
-            rows["before"] = performance_of(rows["slow"])
-            moment = course.begin(tuner["rollout"], now)
+            moment = trial.begin(tuner, rows, group, choice.setting, values, now)
             found.append((OPTIMIZER_ROLLOUT, self._rollout_record(scope, now, moment)))
         return found
 
     def _go_on(self, scope: str, now: int) -> list[tuple[Topic, dict[str, Any]]]:
         """A minute of the rollout."""
-        tuner, rows = self._tuner[0], self._table.rows
-        known = (rows["minutes"] >= LEAST_MINUTES) & (rows["last_n"] > 0)
-        stage = course.ROLLOUT_STAGES_PCT[int(tuner["rollout"]["stage"])]
-        treated = course.share_treated(stage, rows["digest"])
-        # A node takes what it was told some time to follow; its first minute is not counted.
-        change = performance_of(rows["last"]) - rows["before"]
-        with_it, without = known & treated, known & ~treated
-        both = with_it.any() and without.any()
-        settled = now - int(tuner["rollout"]["stage_begun"]) > MINUTE_MS
-        effect = float(change[with_it].mean() - change[without].mean()) if both and settled else np.nan
-        cpu, memory = (float(rows["last"][with_it, k].mean()) if with_it.any() else 0.0 for k in (CPU, MEMORY))
-        control, samples = (int(rows["last_n"][side].sum()) for side in (without, with_it))
-        max_memory, max_cpu, _ = tuner["limits"].tolist()
-        minute = course.Minute(effect, control, samples, cpu, memory, max_cpu, max_memory)
-        test = course.judge_stage(tuner["rollout"])
-        moment = course.take_minute(tuner["rollout"], minute, now)
+        tuner = self._tuner[0]
+        in_force = tuner["values"].copy()
+        moment = trial.go_on(tuner, self._table.rows, now)
         if moment is None:
             return []
-        record = self._rollout_record(scope, now, moment)
-        test = moment.test or test
-        if test is not None:
-            tuner["effect"] = test.effect
-        if moment.status in ("completed", "rolled_back"):
-            self._finish(moment.status == "completed", rows[treated], now)
-        return [(OPTIMIZER_ROLLOUT, record)]
+        self._counts[2] += moment.status == "completed"
+        self._counts[3] += moment.status == "rolled_back"
+        return [(OPTIMIZER_ROLLOUT, self._rollout_record(scope, now, moment, in_force))]
 
-    def _finish(self, completed: bool, treated: NDArray[Any], now: int) -> None:
-        """Keep the new parameters or the old ones, and note what the new ones did as a trial."""
-        tuner = self._tuner[0]
-        group = int(tuner["group"])
-        if (treated["minutes"] > 0).any():
-            seen = group_levels(treated)[group]
-            # Against the trial of the old ones, because hours lie between. Performance is the mean of all three
-            # systems, of which one was changed.
-            before = tuner["seen"][group, int(tuner["trials"][group]) - 1, 0]
-            seen[0] = before + len(GROUPS) * float(tuner["effect"])
-            self._remember(group, int(tuner["chosen"]), seen)
-        if completed:
-            tuner["values"] = tuner["proposed"]
-            tuner["changed"] = now
-            self._counts[2] += 1
-        else:
-            self._counts[3] += 1
-        tuner["rested"] = now
-        self._table.rows["base"] = self._table.rows["slow"]
-
-    def _remember(self, group: int, setting: int, seen: NDArray[Any]) -> None:
-        tuner = self._tuner[0]
-        n = int(tuner["trials"][group])
-        if n == MAX_TRIALS:
-            tuner["setting"][group, 1:-1] = tuner["setting"][group, 2:]
-            tuner["seen"][group, 1:-1] = tuner["seen"][group, 2:]
-            n -= 1
-        tuner["setting"][group, n], tuner["seen"][group, n] = setting, seen
-        tuner["trials"][group] = n + 1
-
-    def _informed(self, name: str, group: int, prior: Prior) -> Posterior:
-        """A system's settings given what nodes tell of the context now, as far as its trials do not belie it."""
-        tuner = self._tuner[0]
-        newest = int(tuner["trials"][group]) - 1
-        at, shown = int(tuner["setting"][group, newest]), float(tuner["seen"][group, newest, 0])
-        told = told_of(name, prior.names, self._table.rows, prior.values[at], shown)
-        near = prior.near(told.about, at, told.level)
-        trials = self._trials(group, near)
-        if near is not prior and Evidence(near, trials).belies(Evidence(prior, trials)):
-            near, trials = prior, self._trials(group, prior)
-        return Posterior(near, trials)
-
-    def _trials(self, group: int, prior: Prior) -> Trials:
-        """What was tried, in the prior's units: performance and cost relative to the first trial."""
-        tuner = self._tuner[0]
-        n = int(tuner["trials"][group])
-        setting, seen = tuner["setting"][group, :n].astype(np.intp), tuner["seen"][group, :n].copy()
-        seen[:, 0] += np.nan_to_num(unit_of(list(GROUPS)[group], prior.values[setting]))
-        for metric in (0, 1):
-            seen[:, metric] += prior.mean[setting[0], metric] - seen[0, metric]
-        return Trials(setting, seen)
-
-    def _rollout_record(self, scope: str, now: int, moment: course.Moment) -> dict[str, Any]:
+    def _rollout_record(
+        self, scope: str, now: int, moment: course.Moment, in_force: NDArray[Any] | None = None
+    ) -> dict[str, Any]:
         tuner = self._tuner[0]
         where = list(GROUPS.values())[int(tuner["group"])]
-        changes = make_changes(tuner["values"], tuner["proposed"], None, where)
+        before = tuner["values"] if in_force is None else in_force
+        changes = make_changes(before, tuner["proposed"], None, where)
         return rollout_record(now, scope, tuner["recommendation"].decode(), tuner["rollout"], moment, changes)
 
 
@@ -374,4 +261,3 @@ def _take(nodes: NDArray[Any], slot: NDArray[np.intp], timestamp: NDArray[np.int
 
 
 assert len(WATCHED) == N_LEVELS
-assert ACCURACY < N_LEVELS

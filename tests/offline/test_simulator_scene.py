@@ -18,9 +18,11 @@ from offline.simulator.delivery import Records
 from offline.simulator.fault import Fault
 from offline.simulator.fleet import START_MS, Fleet, FleetPlan
 from offline.simulator.growth import DAY_MS, FULL, PERIOD_MS, GrowingFleet
+from offline.simulator.host import INDEX
 from offline.simulator.player import play
 from offline.simulator.transfer import IMAGES, SIZE_MIB, Transfers
-from offline.simulator.tuned import BROKEN, TunedFleet
+from offline.simulator.tuned import BROKEN, MESSAGES, TunedFleet
+from online_models.optimizer.prior import COST
 from online_models.optimizer.space import DEFAULT
 from schemas.error import ConfigError
 from schemas.optimizer import OptimizerRollout, ParameterChange
@@ -192,6 +194,18 @@ def test_a_broken_build_is_slower_where_it_is(grids: dict) -> None:
     assert not fleet.broken[~treated].any()
     assert not fleet.follow(rollout("rolled_back", 25)).any()
     assert not fleet.broken.any()
+
+
+def test_messages_of_consensus_are_traffic(grids: dict) -> None:
+    fleet = TunedFleet(1, NODES, 1, "t", grids)
+    usual = fleet._obey(fleet._hosts.step(START_MS))
+    fleet.values[:5, 7:] = 1.0, 15.0  # a batch of one request, agreed on by fifteen
+    dear = fleet._obey(fleet._hosts.step(START_MS))
+    sent = (dear / usual)[:, INDEX["network_io"]].mean(axis=0)
+    messages = np.exp(fleet._logs()[0, 2, COST] - fleet._start[0, 2, COST])
+    assert messages > 3.0
+    assert sent[:5].mean() == pytest.approx(1.0 + MESSAGES * (messages - 1.0), rel=0.1)
+    assert sent[5:].mean() == pytest.approx(1.0, rel=0.1)
 
 
 def test_a_slower_build_comes_with_the_next_rollout_only(grids: dict) -> None:

@@ -40,7 +40,7 @@ def test_a_gain_goes_through_every_stage() -> None:
     moments = run(0.05)
     assert [m.status for m in moments] == ["running", "advanced", "advanced", "advanced", "completed"]
     assert [m.stage_pct for m in moments[1:]] == list(ROLLOUT_STAGES_PCT)
-    assert all(m.test and m.test.p_gain < 0.001 for m in moments[1:4])
+    assert all(m.test and m.test.p_rise < 0.001 for m in moments[1:4])
     assert all(later.stage_started_at > earlier.stage_started_at for earlier, later in pairwise(moments[1:]))
 
 

@@ -34,8 +34,8 @@ def request(trigger: Any = "operator", scope: str = "fleet", **current: float) -
     return Control(OPTIMIZER_REQUEST.kind, msgspec.json.encode(record), b"x/0/0", 0, START_MS)
 
 
-def minute_of(minute: int, gain: dict[str, float], seed: int = 0) -> list[SystemMetrics]:
-    """Three records a minute of every node; `gain` is the treated nodes' factor on throughput."""
+def minute_of(minute: int, gain: dict[str, float], seed: int = 0, traffic: float = 1.0) -> list[SystemMetrics]:
+    """Three records a minute of every node; the treated ones' throughput is times `gain`, their traffic too."""
     rng = np.random.default_rng([seed, minute])
     together = 1.0 + 0.03 * np.sin(minute / 9.0)
     records = []
@@ -44,7 +44,8 @@ def minute_of(minute: int, gain: dict[str, float], seed: int = 0) -> list[System
             name = f"n{k}"
             factor = together * gain.get(name, 1.0) * float(np.exp(0.01 * rng.standard_normal()))
             at = START_MS + 60_000 * minute + 20_000 * third
-            records.append(metrics(at, name, throughput_mean=2847.0 * factor, request_rate=2800.0))
+            sent = 10.0 * (traffic if name in gain else 1.0) * float(np.exp(0.01 * rng.standard_normal()))
+            records.append(metrics(at, name, throughput_mean=2847.0 * factor, request_rate=2800.0, network_io=sent))
     return records
 
 
@@ -56,12 +57,12 @@ def records_of(result: Result, topic: Any) -> list[Any]:
     return [msgspec.json.decode(line, type=topic.record) for line in lines]
 
 
-def live(state: OptimizerState, minutes: range, factor: float) -> Iterator[Any]:
-    """Let a fleet live in which nodes with new parameters have their throughput times `factor`."""
+def live(state: OptimizerState, minutes: range, factor: float, traffic: float = 1.0) -> Iterator[Any]:
+    """Let a fleet live in which nodes with new parameters have their throughput and traffic times something."""
     treated: set[str] = set()
     names = [f"n{k}" for k in range(NODES)]
     for minute in minutes:
-        batch = metrics_of(minute_of(minute, dict.fromkeys(treated, factor)))
+        batch = metrics_of(minute_of(minute, dict.fromkeys(treated, factor), 0, traffic))
         result = state.step(batch)
         yield from records_of(result, OPTIMIZER_RECOMMENDATION)
         for rollout in records_of(result, OPTIMIZER_ROLLOUT):

@@ -165,3 +165,32 @@ def test_a_risk_is_taken_only_with_what_was_saved(idle: int) -> None:
     harm = float(ndtr(np.log(1 - MAX_DROP) / np.sqrt(0.04)))
     assert 0.2 < harm < 0.31
     assert choice.setting == (1 if harm <= min(SAVED * idle, MOST_SAVED) else 0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 20])
+def test_a_cost_that_nobody_saw_is_what_other_contexts_say(n: int) -> None:
+    """And what was seen besides counts as it would without it."""
+    trials = tried("acp", n, n)
+    unseen = Trials(trials.setting, trials.seen.copy())
+    unseen.seen[:, COST] = np.nan
+    posterior, whole = Posterior(prior("acp"), unseen), Posterior(prior("acp"), trials)
+    np.testing.assert_array_equal(posterior.mean[COST], prior("acp").mean[:, COST])
+    for metric in (PERFORMANCE, CPU, MEMORY):
+        np.testing.assert_array_equal(posterior.mean[metric], whole.mean[metric])
+    np.testing.assert_array_equal(posterior.sd, whole.sd)
+    assert choose(posterior, Limits()).setting >= 0
+
+
+@pytest.mark.parametrize("unseen", [[1], [1, 2, 5], [5]])
+def test_evidence_of_what_nobody_saw_is_none(unseen: list[int]) -> None:
+    """Trials without a cost weigh as much as if their costs had not been asked for."""
+    believed, trials = prior("acp"), tried("acp", 6, 3)
+    seen = trials.seen.copy()
+    seen[unseen, COST] = np.nan
+    kept = [k for k in range(6) if k not in unseen]
+    costs, gains = trials.seen.copy(), trials.seen.copy()
+    gains[:, COST] = np.nan
+    costs[:, PERFORMANCE] = np.nan
+    expected = Evidence(believed, Trials(trials.setting, gains)).value
+    expected += Evidence(believed, Trials(trials.setting[kept], costs[kept])).value
+    assert Evidence(believed, Trials(trials.setting, seen)).value == pytest.approx(expected, abs=1e-9)

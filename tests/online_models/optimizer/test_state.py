@@ -10,9 +10,8 @@ import pytest
 
 from offline.optimizer.grid import load_grids
 from online_models.optimizer.prior import Prior
-from online_models.optimizer.space import DEFAULT, GROUPS, N_STATE
+from online_models.optimizer.space import DEFAULT, GROUPS
 from online_models.optimizer.state import OptimizerState, Optimizing, check_request
-from online_models.optimizer.watch import make_inputs
 from schemas.batch import Batch, Control
 from schemas.error import ModelRejected, ValidationError
 from schemas.optimizer import PARAMETERS, OptimizerRecommendation, OptimizerRequest, OptimizerRollout
@@ -159,15 +158,6 @@ def test_what_was_tried_before_something_changed_is_forgotten(trigger: str, reme
     state.control(request(trigger, **in_force))
     list(live(state, range(now + 1, now + 15), 1.0))
     assert state._tuner["trials"][0][group] == remembered + (trigger == "operator")
-
-
-def test_the_inputs_are_thirty_five_and_zero_where_nothing_changed() -> None:
-    state = asked()
-    state.step(metrics_of([record for minute in range(40) for record in minute_of(minute, {})]))
-    inputs = make_inputs(state._table.rows, DEFAULT, 0.0, 0.0, 0, 0, 0)
-    assert inputs.shape == (N_STATE,)
-    assert np.isfinite(inputs).all()
-    assert abs(inputs[9]) < 0.05
 
 
 def test_bytes_that_are_no_grid_are_refused() -> None:
