@@ -9,6 +9,8 @@ from online_models.anomaly.state import SystemState
 from online_models.anomaly.trained import INPUTS as DEVIATIONS
 from online_models.collector.rollup import RollupState
 from online_models.onnx_model import OnnxModel
+from online_models.optimizer.learned import INPUTS as SETTING
+from online_models.optimizer.learned import NAME as LEARNED
 from online_models.optimizer.prior import Prior
 from online_models.optimizer.space import GROUPS
 from online_models.optimizer.state import Optimizing
@@ -54,6 +56,7 @@ agent = declare(
     models={
         "anomaly": partial(OnnxModel, features=DEVIATIONS),
         "performance": partial(OnnxModel, features=INPUT_NAMES),
+        LEARNED: partial(OnnxModel, features=SETTING),
     },
     settings=("false_alarms_per_node_day", "feedback_rate"),
 )

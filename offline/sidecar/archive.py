@@ -20,9 +20,20 @@ import pyarrow.parquet as pq
 from offline.dataset.parquet import make_batch
 from offline.dataset.schema import arrow_schema
 from schemas.error import InfraError
-from schemas.topic import FOREVER, KEYED, OUTPUTS, SYSTEM_ROLLUP, SYSTEM_THRESHOLD, Topic
+from schemas.topic import (
+    FOREVER,
+    KEYED,
+    OPTIMIZER_RECOMMENDATION,
+    OPTIMIZER_ROLLOUT,
+    OUTPUTS,
+    SYSTEM_ROLLUP,
+    SYSTEM_THRESHOLD,
+    Topic,
+)
 
-ARCHIVED: Final = (*KEYED, *OUTPUTS, SYSTEM_ROLLUP, SYSTEM_THRESHOLD)
+ARCHIVED: Final = (
+    *KEYED, *OUTPUTS, SYSTEM_ROLLUP, SYSTEM_THRESHOLD, OPTIMIZER_RECOMMENDATION, OPTIMIZER_ROLLOUT
+)  # fmt: skip
 """What is kept; for how long, the topics say: 90 days of telemetry, 30 of network samples and predictions."""
 
 HOUR_MS: Final = 3_600_000

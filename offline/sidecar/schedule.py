@@ -16,8 +16,9 @@ PERIOD_MS: Final[Mapping[str, int | None]] = {
 
 DEFAULT: Final[Mapping[str, str]] = {
     "selector": "monthly", "bandwidth": "monthly", "anomaly": "weekly", "performance": "monthly",
+    "optimizer": "daily",
 }  # fmt: skip
-"""As documented: anomaly weekly, full trainings monthly. What learns online needs none."""
+"""As documented: the optimizer daily, anomaly weekly, full trainings monthly. What learns online needs none."""
 
 DRIFTING: Final[Mapping[str, str]] = {
     "utility": "selector", "selector": "selector", "forecaster": "bandwidth", "bandwidth": "bandwidth",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -13,16 +13,24 @@ import pyarrow.parquet as pq
 
 from offline.sidecar.archive import Archive
 from offline.sidecar.child import Child
+from offline.training.optimizer_fit import LEAST_ROLLOUTS
 from schemas.error import GateFailed, InfraError
-from schemas.topic import COMPRESSION_KEYED, NETWORK_KEYED, SYSTEM_KEYED, Topic
+from schemas.topic import (
+    COMPRESSION_KEYED,
+    NETWORK_KEYED,
+    OPTIMIZER_RECOMMENDATION,
+    OPTIMIZER_ROLLOUT,
+    SYSTEM_KEYED,
+    Topic,
+)
 from streams.recording.file import RecordingFile
 from streams.recording.format import Recorded
 
 SOURCE: Final[Mapping[str, Topic]] = {
     "selector": COMPRESSION_KEYED, "bandwidth": NETWORK_KEYED, "anomaly": SYSTEM_KEYED,
-    "performance": SYSTEM_KEYED,
+    "performance": SYSTEM_KEYED, "optimizer": OPTIMIZER_ROLLOUT,
 }  # fmt: skip
-"""What each model learns from."""
+"""What each model learns from; a rollout also needs its recommendation."""
 
 
 class Done(NamedTuple):
@@ -74,7 +82,7 @@ def export(archive: Archive, name: str, last_ms: int, folder: Path, since_ms: in
 
     Nothing from before `since_ms`, UTC epoch ms.
 
-    A selector learns from a recording, the others from one Parquet file.
+    A selector and the optimizer learn from a recording, the others from one Parquet file.
 
     Raises
     ------
@@ -85,11 +93,24 @@ def export(archive: Archive, name: str, last_ms: int, folder: Path, since_ms: in
     if not archive.files(topic, last_ms):
         return None
     try:
+        if name == "optimizer":
+            if _tested(archive, topic, last_ms) < LEAST_ROLLOUTS:
+                return None
+            topics = (OPTIMIZER_RECOMMENDATION, topic)
+            return _recording(archive, topics, last_ms, folder / f"{name}.jsonl.zst", since_ms)
         if name == "selector":
-            return _recording(archive, topic, last_ms, folder / f"{name}.jsonl.zst", since_ms)
+            return _recording(archive, (topic,), last_ms, folder / f"{name}.jsonl.zst", since_ms)
         return _table(archive, topic, last_ms, folder / f"{name}.parquet", since_ms)
     except OSError as exc:
         raise InfraError(f"cannot write to {folder}: {exc}") from exc
+
+
+def _tested(archive: Archive, topic: Topic, last_ms: int) -> int:
+    """How many rollouts had a stage that was tested."""
+    found: set[str] = set()
+    for table in archive.read(topic, last_ms):
+        found.update(table.filter(pc.is_valid(table["effect_pct"]))["recommendation_id"].to_pylist())
+    return len(found)
 
 
 def _table(archive: Archive, topic: Topic, last_ms: int, path: Path, since_ms: int) -> Path:
@@ -108,20 +129,33 @@ def _since(tables: Iterable[pa.Table], since_ms: int) -> Iterator[pa.Table]:
         yield table.filter(pc.greater_equal(table["timestamp"].cast(pa.int64()), since_ms)) if since_ms else table
 
 
-def _recording(archive: Archive, topic: Topic, last_ms: int, path: Path, since_ms: int) -> Path:
-    assert topic.record is not None
-    names = topic.record.__struct_fields__
-    offset = 0
+def _recording(archive: Archive, topics: Sequence[Topic], last_ms: int, path: Path, since_ms: int) -> Path:
     with RecordingFile(path, "the archive") as file:
-        for table in _since(archive.read(topic, last_ms), since_ms):
-            plain = table.select(names).set_column(
-                names.index("timestamp"), "timestamp", table["timestamp"].cast(pa.int64())
-            )
-            records = []
-            for row in plain.to_pylist():
-                key = f"{row['node_id']}:{row['peer_id']}".encode()
-                value = msgspec.json.encode(row)
-                records.append(Recorded(topic.name, 0, offset, row["timestamp"], key, value))
-                offset += 1
-            file.write(records)
+        for topic in topics:
+            offset = 0
+            for table in _since(archive.read(topic, last_ms), since_ms):
+                records = [
+                    Recorded(topic.name, 0, offset + k, row["timestamp"], _key(row), msgspec.json.encode(row))
+                    for k, row in enumerate(_plain(topic, table))
+                ]
+                offset += len(records)
+                file.write(records)
     return path
+
+
+def _key(row: Mapping[str, Any]) -> bytes:
+    return f"{row['node_id']}:{row['peer_id']}".encode() if "peer_id" in row else str(row["scope"]).encode()
+
+
+def _plain(topic: Topic, table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as records of the topic: times in ms, maps as they were."""
+    assert topic.record is not None
+    plain = table.select(topic.record.__struct_fields__)
+    for k, field in enumerate(plain.schema):
+        if pa.types.is_timestamp(field.type):
+            plain = plain.set_column(k, field.name, plain[field.name].cast(pa.int64()))
+    maps = [field.name for field in plain.schema if pa.types.is_map(field.type)]
+    rows: list[dict[str, Any]] = plain.to_pylist()
+    for row in rows:
+        row |= {name: dict(row[name]) for name in maps if row[name] is not None}
+    return rows

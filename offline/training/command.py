@@ -7,6 +7,7 @@ import click
 from streams.lazy import Entry, LazyGroup
 
 PARTS = {
+    "optimizer": Entry("offline.training.optimizer_command", "optimizer", "Parameters' settings, from rollouts."),
     "selector": Entry("offline.training.selector_command", "selector", "HDE or AMST, from compression telemetry."),
     "bandwidth": Entry("offline.training.bandwidth_command", "bandwidth", "Links 15 minutes ahead, from samples."),
     "anomaly": Entry("offline.training.anomaly_command", "anomaly", "Isolation forests, from system metrics."),

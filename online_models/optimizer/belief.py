@@ -17,6 +17,8 @@ from online_models.optimizer.space import GROUPS
 from online_models.optimizer.tuner import limits_of, remember
 from online_models.optimizer.watch import group_levels
 
+F64 = NDArray[np.float64]
+
 LEVEL: Final = "log_performance"
 """What the setting in force does, as told of a context."""
 
@@ -36,10 +38,23 @@ class Promise(NamedTuple):
     belief: Belief
 
 
-def most_promising(tuner: Any, priors: Mapping[str, Prior], rows: NDArray[Any]) -> Promise | None:
+def most_promising(
+    tuner: Any, priors: Mapping[str, Prior], rows: NDArray[Any], gains: Mapping[str, F64]
+) -> Promise | None:
     """What of all tuned systems is expected to improve most; None when none is tuned.
 
     What is in force is noted as a trial of each of them, with what nodes show now.
+
+    Parameters
+    ----------
+    tuner
+        The partition's tuning.
+    priors
+        What is known of each system's settings.
+    rows
+        Nodes.
+    gains
+        What rollouts taught of settings, to be added to their expected performance, `[s]` by system.
     """
     levels, limits = group_levels(rows), limits_of(tuner)
     found: Promise | None = None
@@ -48,21 +63,24 @@ def most_promising(tuner: Any, priors: Mapping[str, Prior], rows: NDArray[Any]) 
         if prior is None or not tuner["tunable"][where].all():
             continue
         remember(tuner, group, prior.nearest(tuner["values"][where]), levels[group])
-        belief = _believe(tuner, group, prior, rows)
+        belief = _believe(tuner, group, prior, rows, gains.get(name))
         choice = choose(belief.posterior, limits)
         if found is None or choice.improvement > found.choice.improvement:
             found = Promise(choice, group, belief)
     return found
 
 
-def _believe(tuner: Any, group: int, prior: Prior, rows: NDArray[Any]) -> Belief:
+def _believe(tuner: Any, group: int, prior: Prior, rows: NDArray[Any], gain: F64 | None) -> Belief:
     """A system's settings given what nodes tell of the context now, as far as its trials do not belie it."""
     name = list(GROUPS)[group]
     newest = int(tuner["trials"][group]) - 1
     at, shown = int(tuner["setting"][group, newest]), float(tuner["seen"][group, newest, PERFORMANCE])
     about, level = told_of(name, prior.names, rows, prior.values[at], shown)
     near = prior.near(about, at, level)
-    if near is not prior:
+    is_told = near is not prior
+    if gain is not None:
+        near, prior = near.shifted(gain), prior.shifted(gain)
+    if is_told:
         trials = _trials(tuner, group, near)
         if not Evidence(near, trials).belies(Evidence(prior, trials)):
             known = dict(zip((*prior.names, LEVEL), (*about.tolist(), level), strict=False))

@@ -49,7 +49,7 @@ def recommendation_record(
     now: int, request: str, scope: str, trigger: int, changes: list[ParameterChange], choice: Choice,
     belief: Belief, limits: Limits, state: NDArray[Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """Fields of an `OptimizerRecommendation` but its id."""
+    """Fields of an `OptimizerRecommendation` but its id and model's version."""
     posterior = belief.posterior
     start, at, mean = int(posterior.setting[0]), choice.setting, posterior.mean
     dearer = 100.0 * float(np.expm1(mean[COST, at] - mean[COST, start]))
@@ -69,7 +69,7 @@ def recommendation_record(
         "changes": changes, "reward": middle / 100.0 - penalty, "cost_penalty": penalty, "improvement_pct": middle,
         "improvement_lower_pct": low, "improvement_upper_pct": high, "constraints": checks,
         "confidence": float(ndtr(choice.gain / max(choice.sd, 1e-6))) if changes else 1.0,
-        "valid_until": now + VALID_MS, "model_name": MODEL_NAME, "model_version": MODEL_VERSION,
+        "valid_until": now + VALID_MS, "model_name": MODEL_NAME,
         "state": dict(zip(STATE, np.round(state, _DIGITS).tolist(), strict=True)),
         "context": {name: round(value, _DIGITS) for name, value in belief.told.items()},
     }  # fmt: skip

@@ -22,15 +22,17 @@ from online_models.optimizer import trial
 from online_models.optimizer.belief import most_promising
 from online_models.optimizer.choice import Limits, choose
 from online_models.optimizer.evidence import Evidence
+from online_models.optimizer.learned import Learned
 from online_models.optimizer.posterior import Posterior, Trials
 from online_models.optimizer.prior import Prior
-from online_models.optimizer.record import make_changes, output_of, recommendation_record, rollout_record
+from online_models.optimizer.record import MODEL_VERSION, make_changes, output_of, recommendation_record, rollout_record
 from online_models.optimizer.space import DEFAULT, GROUPS, snap
 from online_models.optimizer.trial import LEAST_MINUTES, MINUTE_MS
 from online_models.optimizer.tuner import TUNER, forget, limits_of, progress_of, take_request
 from online_models.optimizer.watch import MINUTE, N_LEVELS, WATCHED, close_node_minutes, make_state, triggered
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import system_batch
+from online_models.served import gauges as served_gauges
 from online_models.slot import row_dtype
 from schemas import optimizer
 from schemas.batch import Batch, Control, Result, matrix
@@ -60,7 +62,9 @@ class OptimizerState(PartitionState):
         self._tuner["values"], self._tuner["proposed"] = DEFAULT, DEFAULT
         self._counts = np.zeros(4, np.int64)
         """Records, recommendations, rollouts completed, rollouts taken back."""
-        super().__init__(NODE, {"tuner": self._tuner, "counts": self._counts}, idle_ms)
+        self._learned = Learned(self._priors)
+        shared = {"tuner": self._tuner, "counts": self._counts}
+        super().__init__(NODE, shared, idle_ms, [self._learned.served])
 
     def restored(self) -> None:
         """Nothing is derived."""
@@ -79,7 +83,8 @@ class OptimizerState(PartitionState):
         names = ("records", "recommendations", "rollouts_completed", "rollouts_rolled_back")
         found = {f"optimizer_{name}": (float(n), None) for name, n in zip(names, self._counts, strict=True)}
         running = self._tuner["rollout"]["status"][0] == course.RUNNING
-        return {**found, "optimizer_rollouts_running": (float(running), None)}
+        found["optimizer_rollouts_running"] = (float(running), None)
+        return found | dict(served_gauges(self._learned.served))
 
     def control(self, control: Control) -> Result:
         """Take a request in: it is answered at the end of the minute, or of the rollout that it finds running.
@@ -170,7 +175,7 @@ class OptimizerState(PartitionState):
         """The most promising change of one system, and the beginning of its rollout."""
         tuner, rows = self._tuner[0], self._table.rows
         tuner["recommended"] = now
-        promise = most_promising(tuner, self._priors, rows)
+        promise = most_promising(tuner, self._priors, rows, self._learned.gains())
         if promise is None:
             return []
         choice, group, belief = promise
@@ -182,6 +187,7 @@ class OptimizerState(PartitionState):
         changes = make_changes(tuner["values"], values, belief.posterior, where)
         asked, limits = tuner["request"].decode(), limits_of(tuner)
         record = recommendation_record(now, asked, scope, trigger, changes, choice, belief, limits, state)
+        record["model_version"] = "+".join(filter(None, (MODEL_VERSION, self._learned.version)))
         tuner["request"] = b""
         tuner["recommendation"] = f"{origin}:{OPTIMIZER_RECOMMENDATION.kind}".encode()
         self._counts[1] += 1
