@@ -44,7 +44,7 @@ class Episode(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """A policy in an environment, over all seeds; `evaluations` that were not enough count as one more than the budget.
+    """A policy in an environment, over all runs; `evaluations` that were not enough count as one more than the budget.
 
     `interval` is the median's, 95 %, by bootstrap over seeds. `reconverged` is after a change of context.
     `choice_us` is the processor time of what to try next, median over all trials; `learn_us` that of taking a
@@ -53,6 +53,7 @@ class Cell(Struct, frozen=True):
 
     policy: str
     environment: str
+    runs: int
     median_evaluations: float
     interval: tuple[float, float]
     p90_evaluations: float
@@ -83,15 +84,18 @@ class Difficulty(Struct, frozen=True):
 
 
 def run_bench(
-    grids: Mapping[str, Grid], policies: Mapping[str, Make], seeds: int, budget: int, say: Callable[[str], None]
+    grids: Mapping[str, Grid], policies: Mapping[str, Make], seeds: int | None, budget: int, say: Callable[[str], None]
 ) -> tuple[list[Cell], list[Difficulty]]:
-    """Every policy in every environment; the same contexts, starts and noise for all."""
+    """Every policy in every environment; the same contexts, starts and noise for all.
+
+    Runs draw their contexts by seed; without seeds each context begins one, and the next one follows it.
+    """
     cells = []
     for environment, grid in grids.items():
         for name, make in policies.items():
             say(f"{environment}: {name}")
             policy = make(grid)
-            pairs = [_run_seed(policy, grid, seed, budget) for seed in range(seeds)]
+            pairs = [_run_pair(policy, grid, pair, seed, budget) for seed, pair in enumerate(_pairs(grid, seeds))]
             cells.append(_summarise(name, environment, pairs, _time(policy, grid, budget)))
     return cells, [_difficulty(name, grid) for name, grid in grids.items()]
 
@@ -113,13 +117,21 @@ def run_episode(policy: Policy, task: Task, budget: int, rng: Generator) -> Epis
     return Episode(first, share, task.share(task.start), task.gain_share(incumbent), unsafe, over)
 
 
-def _run_seed(policy: Policy, grid: Grid, seed: int, budget: int) -> tuple[Episode, Episode]:
+def _pairs(grid: Grid, seeds: int | None) -> list[tuple[int, int]]:
+    """The contexts of each run."""
+    every = list(grid.test)
+    if seeds is None:
+        return list(zip(every, every[1:] + every[:1], strict=True))
+    draws = (np.random.default_rng([seed, 77]).choice(every, 2, replace=False) for seed in range(seeds))
+    return [(int(first), int(second)) for first, second in draws]
+
+
+def _run_pair(policy: Policy, grid: Grid, pair: tuple[int, int], seed: int, budget: int) -> tuple[Episode, Episode]:
     """A context from the default setting, then another from what was found."""
-    rng = np.random.default_rng([seed, 77])
-    first, second = rng.choice(list(grid.test), 2, replace=False)
-    before = run_episode(policy, Task(grid, int(first), grid.default), budget, np.random.default_rng([seed, 1]))
+    first, second = pair
+    before = run_episode(policy, Task(grid, first, grid.default), budget, np.random.default_rng([seed, 1]))
     kept = policy.recommend()
-    after = run_episode(policy, Task(grid, int(second), kept), budget, np.random.default_rng([seed, 2]))
+    after = run_episode(policy, Task(grid, second, kept), budget, np.random.default_rng([seed, 2]))
     return before, after
 
 
@@ -150,7 +162,7 @@ def _summarise(name: str, environment: str, pairs: Sequence[tuple[Episode, Episo
     over = sum(before.over_limit + after.over_limit for before, after in pairs)
     curve = np.array([before.share for before, _ in pairs]).mean(axis=0)
     return Cell(
-        name, environment, float(np.median(first)), _interval(first), float(np.quantile(first, 0.9)),
+        name, environment, len(pairs), float(np.median(first)), _interval(first), float(np.quantile(first, 0.9)),
         float((first <= budget).mean()), float(np.median(again)), float(np.quantile(again, 0.9)),
         float((again <= 10).mean()), trials, 100.0 * unsafe / trials, 100.0 * over / trials,
         float(np.mean([before.start_share for before, _ in pairs])), float(curve[min(19, budget - 1)]),

@@ -91,12 +91,13 @@ def train(out: Path, grids_at: Path | None, seed: int) -> None:
 @click.option("--policy", "chosen", type=click.Choice([*POLICIES, "dqn"]), multiple=True, help="Only this one.")
 @click.option("--environment", "places", type=click.Choice(NAMES), multiple=True, help="Only this one.")
 @click.option("--seeds", type=click.IntRange(2), default=SEEDS, show_default=True, help="Runs of each pair.")
+@click.option("--every-context", is_flag=True, help="A run of each context instead, as often as there are contexts.")
 @click.option("--budget", type=click.IntRange(2), default=BUDGET, show_default=True, help="Evaluations of each run.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture to write.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def bench(
     grids_at: Path | None, dqn_at: Path | None, chosen: Sequence[str], places: Sequence[str], seeds: int, budget: int,
-    plot: Path | None, as_json: bool,
+    plot: Path | None, as_json: bool, every_context: bool,
 ) -> None:  # fmt: skip
     """Compare all policies in all environments at equal budget, in contexts that none has learned from.
 
@@ -106,8 +107,9 @@ def bench(
     learned is told all features of a context; live is the same told what system metrics tell, as workers run
     it; untold is told nothing; oracle knows what each setting does and keeps the same rules: a ceiling.
 
-    Each run begins at the default setting; an evaluation shows performance with 2 % noise. After the
-    budget the context changes, and the run goes on from what it found. `evaluations` are those until the
+    Thirty runs draw some contexts twice and leave others out: --every-context says what a policy is worth, with
+    --seeds it is compared. Each run begins at the default setting; an evaluation shows performance with 2 % noise.
+    After the budget the context changes, and the run goes on from what it found. `evaluations` are those until the
     recommended setting had 97 % of the best measured one's true performance within the soft limits; a
     trial is unsafe when it is more than 10 % worse than what was recommended before it. `choice` is the
     processor time of a choice, `learn` that of taking a trial in; what is asked for is 20 us.
@@ -121,14 +123,14 @@ def bench(
         grids = {name: fresh.after(grids[name]) for name, fresh in load_grids(grids_at, places or NAMES).items()}
     began = time.perf_counter()
     made = _policies(chosen or [*POLICIES, "dqn"], dqn_at)
-    cells, difficulties = run_bench(grids, made, seeds, budget, _say)
+    cells, difficulties = run_bench(grids, made, None if every_context else seeds, budget, _say)
     ours = {cell.environment: cell.median_evaluations for cell in cells if cell.policy == DEFAULT_POLICY}
     if plot:
         _draw(cells, plot)
     if as_json:
         document = {
             "default_policy": DEFAULT_POLICY, "median_evaluations": max(ours.values(), default=None),
-            "median_evaluations_by_environment": ours, "seeds": seeds, "budget": budget,
+            "median_evaluations_by_environment": ours, "seeds": None if every_context else seeds, "budget": budget,
             "choice_goal_us": CHOICE_GOAL_US, "seconds": round(time.perf_counter() - began, 1),
             "sources": {n: g.source for n, g in grids.items()},
             "environments": difficulties, "cells": cells,

@@ -102,9 +102,11 @@ class TunedFleet:
         """Whether the next rollout brings a slower build along."""
         self._brings = np.zeros(nodes, np.bool_)
         self._start = self._logs()
-        # As measured, because the optimizer tells contexts apart by it.
+        # As measured, because the optimizer tells contexts apart by both.
         waited = 1000.0 * np.exp(-self._start[:, list(GROUPS).index("acp"), PERFORMANCE])
         self._hosts.level[INDEX["consensus_time"]] = waited
+        asked = np.exp(grids["acp"].context[self._context["acp"], grids["acp"].features.index("log_requests_per_s")])
+        self._group_share = asked / LEVELS["throughput_mean"]
 
     @property
     def names(self) -> list[str]:
@@ -138,8 +140,14 @@ class TunedFleet:
         nodes = len(self.values)
         phase_ms = self._rng.integers(0, PERIOD_MS, nodes)
         for time_ms in range(START_MS, START_MS + int(1000 * LONGEST_S), MINUTE_MS):
-            metrics = complete(self._rng, self._obey(self._hosts.step(time_ms)))
+            metrics = self.metrics(time_ms)
             yield [system_records(self._topology, self._topic, time_ms, phase_ms, metrics, self._topology.node_key)]
+
+    def metrics(self, time_ms: int) -> dict[str, F64]:
+        """A minute's metrics, by name, each `[sample, node]`; requests are those of a group that agrees."""
+        metrics = complete(self._rng, self._obey(self._hosts.step(time_ms)))
+        metrics["request_rate"] = metrics["request_rate"] * self._group_share
+        return metrics
 
     def _obey(self, samples: F64) -> F64:
         """Samples `[sample, metric, node]` with what the parameters do to them."""

@@ -213,7 +213,8 @@ def _summary(stage: Stage, tuned: Tuned, good: OptimizerRollout, bad: OptimizerR
     first_ms = min(min(found) for found in tuned.minutes.values())
     steps = [
         {"rollout_id": one.rollout_id, "status": one.status, "stage_pct": one.stage_pct, "reason": one.reason,
-         "effect_pct": one.effect_pct, "p_value": one.p_value} for one in tuned.rollouts
+         "effect_pct": one.effect_pct, "cost_effect_pct": one.cost_effect_pct, "p_value": one.p_value}
+        for one in tuned.rollouts
     ]  # fmt: skip
     return {
         "recommendations": [_described(one) for one in tuned.recommendations],

@@ -208,6 +208,16 @@ def test_messages_of_consensus_are_traffic(grids: dict) -> None:
     assert sent[5:].mean() == pytest.approx(1.0, rel=0.1)
 
 
+def test_requests_and_consensus_are_as_the_context_was_measured(grids: dict) -> None:
+    """The optimizer tells contexts apart by both."""
+    fleet = TunedFleet(1, NODES, 1, "t", grids)
+    metrics, acp, context = fleet.metrics(START_MS), grids["acp"], int(fleet._context["acp"][0])
+    asked = np.exp(acp.context[context, acp.features.index("log_requests_per_s")])
+    assert metrics["request_rate"].mean() == pytest.approx(asked, rel=0.1)
+    decided = np.exp(acp.at(np.array([context]), acp.default[None])[0, 0])
+    assert metrics["consensus_time"].mean() == pytest.approx(1000.0 / decided, rel=0.1)
+
+
 def test_a_slower_build_comes_with_the_next_rollout_only(grids: dict) -> None:
     fleet = TunedFleet(1, NODES, 1, "t", grids)
     fleet.follow(rollout("running", 5))

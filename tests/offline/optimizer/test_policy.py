@@ -66,6 +66,7 @@ def test_the_default_policy_beats_random_and_is_safe(grids: dict[str, Grid], env
     assert ours.median_evaluations <= 20
     assert ours.median_evaluations < other.median_evaluations
     assert ours.unsafe_pct < other.unsafe_pct / 5
+    assert ours.reconverged_within_10 >= 0.75
     assert ours.over_limit_pct <= 2.5  # soft limits are met by belief, not for certain
 
 
@@ -129,6 +130,12 @@ def test_an_inference_takes_microseconds(network: Network) -> None:
         network(x)
         took.append(time.perf_counter() - began)
     assert np.median(took) < 500e-6  # 20 us on an idle core; here only that nothing is rebuilt
+
+
+def test_every_context_begins_one_run(grids: dict[str, Grid]) -> None:
+    (cell,), (place,) = run_bench({"pba": grids["pba"]}, {"live": POLICIES["live"]}, None, 4, lambda _: None)
+    assert cell.runs == place.contexts == len(grids["pba"].test)
+    assert cell.trials == 2 * 4 * cell.runs
 
 
 def test_the_bench_says_what_the_issue_asks_for(tmp_path: Path) -> None:
