@@ -3,7 +3,7 @@
 `python -m offline.simulator.tuned --to BROKER`. It follows the optimizer's rollouts as whoever sets parameters
 would: at a stage of p % the new values are on the p % of a partition's nodes with the smallest digests, and
 after `rolled_back` on none. What a value does comes from the measured grids (`dwcp optimize grid`), in
-one context of each that policies did not learn from.
+one context of each, of the last third; workers learned from all contexts, this one among them.
 
 A request's time is spent on the transfer and waiting for consensus, and as many requests are under way whatever
 they take, so throughput is what latency leaves of it. `{"do": "break"}` on stdin gives the nodes a build that is slower
@@ -105,8 +105,9 @@ class TunedFleet:
         # As measured, because the optimizer tells contexts apart by both.
         waited = 1000.0 * np.exp(-self._start[:, list(GROUPS).index("acp"), PERFORMANCE])
         self._hosts.level[INDEX["consensus_time"]] = waited
-        asked = np.exp(grids["acp"].context[self._context["acp"], grids["acp"].features.index("log_requests_per_s")])
-        self._group_share = asked / LEVELS["throughput_mean"]
+        self._asked = np.exp(
+            grids["acp"].context[self._context["acp"], grids["acp"].features.index("log_requests_per_s")]
+        )
 
     @property
     def names(self) -> list[str]:
@@ -144,9 +145,12 @@ class TunedFleet:
             yield [system_records(self._topology, self._topic, time_ms, phase_ms, metrics, self._topology.node_key)]
 
     def metrics(self, time_ms: int) -> dict[str, F64]:
-        """A minute's metrics, by name, each `[sample, node]`; requests are those of a group that agrees."""
+        """A minute's metrics, by name, each `[sample, node]`.
+
+        Requests are those of a group that agrees, and as many however fast it answers, as in what was measured.
+        """
         metrics = complete(self._rng, self._obey(self._hosts.step(time_ms)))
-        metrics["request_rate"] = metrics["request_rate"] * self._group_share
+        metrics["request_rate"] *= self._asked / metrics["throughput_mean"]
         return metrics
 
     def _obey(self, samples: F64) -> F64:

@@ -94,17 +94,19 @@ def read_priors() -> dict[str, Prior]:
 
 
 def make_graph(inputs: NDArray[np.float32], gains: NDArray[np.float32]) -> bytes:
-    """A table `[s, 4]` to `[s]` as an ONNX graph: the gain of the nearest setting of the same system."""
-    scale = np.array([1e3, 1.0, 1.0, 1.0], np.float32)
+    """A table `[s, 4]` to `[s]` as an ONNX graph: the gain of the nearest setting of the same system.
+
+    Squared distances but for what all have in common, so that one product has them: in double precision.
+    """
+    scale = np.array([1e3, 1.0, 1.0, 1.0])
+    table = inputs * scale
     constants = [numpy_helper.from_array(one, name) for name, one in (
-        ("table", inputs * scale), ("scale", scale), ("gains", gains), ("middle", np.array([1], np.int64)),
-        ("last", np.array([2], np.int64)),
+        ("table", -2.0 * table.T), ("square", (table**2).sum(axis=1)), ("scale", scale), ("gains", gains)
     )]  # fmt: skip
     nodes = [
-        helper.make_node("Mul", ["x", "scale"], ["scaled"]),
-        helper.make_node("Unsqueeze", ["scaled", "middle"], ["each"]),
-        helper.make_node("Sub", ["each", "table"], ["off"]),
-        helper.make_node("ReduceSumSquare", ["off", "last"], ["distance"], keepdims=0),
+        helper.make_node("Cast", ["x"], ["exact"], to=TensorProto.DOUBLE),
+        helper.make_node("Mul", ["exact", "scale"], ["scaled"]),
+        helper.make_node("Gemm", ["scaled", "table", "square"], ["distance"]),
         helper.make_node("ArgMin", ["distance"], ["at"], axis=1, keepdims=0),
         helper.make_node("Gather", ["gains", "at"], ["gain"]),
     ]
