@@ -21,14 +21,18 @@ from online_models.experiment.rollout import (
 from schemas.optimizer import ROLLOUT_STAGES_PCT
 
 
-def run(effect: float, seed: int = 0, noise: float = 0.02, alike: float = 0.5, **limits: float) -> list[Moment]:
+def run(
+    effect: float, seed: int = 0, noise: float = 0.02, alike: float = 0.5, cost: float = 0.0, **limits: float
+) -> list[Moment]:
+    """A rollout's moments; its cost wanders five times as much as its effect."""
     rng = np.random.default_rng(seed)
     rollout: Any = np.zeros(1, ROLLOUT)[0]
     moments = [begin(rollout, 0)]
     wander = 0.0
     for minute in range(1, 400):
         wander = alike * wander + noise * np.sqrt(1 - alike**2) * rng.standard_normal()
-        moment = take_minute(rollout, Minute(effect + wander, 100, 10, **limits), minute * MINUTE_MS)
+        dear = cost + 5.0 * noise * rng.standard_normal()
+        moment = take_minute(rollout, Minute(effect + wander, 100, 10, dear, **limits), minute * MINUTE_MS)
         if moment:
             moments.append(moment)
             if moment.status in ("completed", "rolled_back"):
@@ -42,6 +46,17 @@ def test_a_gain_goes_through_every_stage() -> None:
     assert [m.stage_pct for m in moments[1:]] == list(ROLLOUT_STAGES_PCT)
     assert all(m.test and m.test.p_rise < 0.001 for m in moments[1:4])
     assert all(later.stage_started_at > earlier.stage_started_at for earlier, later in pairwise(moments[1:]))
+
+
+@pytest.mark.parametrize(("cost", "kept"), [(0.0, True), (0.03, True), (0.2, False), (0.4, False)])
+def test_a_gain_that_is_dearer_than_allowed_is_taken_back(cost: float, kept: bool) -> None:
+    """Noise alone takes no rollout back, however much a minute's cost scatters; what is far beyond passes no stage."""
+    ends = [run(0.05, seed, cost=cost, max_cost=0.093)[-1] for seed in range(40)]
+    assert sum(m.status == "completed" for m in ends) >= (39 if kept else 0)
+    if not kept:
+        assert {(m.status, m.stage_pct) for m in ends} == {("rolled_back", 5)}
+        assert all("cost +" in m.reason and "> +9.7 %" in m.reason for m in ends)
+        assert all(m.cost and m.cost.effect > 0.093 for m in ends)
 
 
 def test_harm_is_taken_back_at_the_first_look() -> None:
