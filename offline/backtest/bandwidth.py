@@ -19,10 +19,11 @@ from online_models.bandwidth.feature import (
     link_type_codes,
     write_features,
 )
-from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, conclude, prepare, start_models
+from online_models.bandwidth.forecaster import conclude, prepare
 from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
 from online_models.bandwidth.link import LINK, SCORE, meet_value, take_value, write_recent
 from online_models.bandwidth.model import Question, ask_forecaster
+from online_models.bandwidth.vote import BOUNDS, FORECAST, MODEL, start_models
 from online_models.bandwidth.waiting import remember
 from online_models.served import Model
 from schemas.codec import codec_of

@@ -14,8 +14,8 @@ from offline.training.bandwidth_input import Rows, make_input, make_target
 from offline.training.bandwidth_trace import BARS, Trace
 from offline.training.course import Course
 from offline.training.ridge import fit_ridge
-from online_models.bandwidth.forecaster import BOUNDS
 from online_models.bandwidth.trained_input import COMPACT, ENHANCED, NEWEST, Window
+from online_models.bandwidth.vote import BOUNDS
 from online_models.onnx_model import open_session, run_session
 from schemas.error import ConfigError
 

@@ -13,9 +13,10 @@ from offline.backtest.grid import match_targets
 from offline.training.bandwidth_sample import Samples
 from online_models.bandwidth.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
 from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, encode_network, link_type_codes, write_features
-from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, forecast, start_models
+from online_models.bandwidth.forecaster import forecast
 from online_models.bandwidth.link import LINK, SCORE, take_sample
 from online_models.bandwidth.trained_input import make_context
+from online_models.bandwidth.vote import BOUNDS, FORECAST, MODEL, start_models
 from online_models.bandwidth.waiting import remember
 from schemas.field import LINK_TYPES
 from schemas.network import TARGETS

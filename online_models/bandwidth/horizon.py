@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from online_models.arrival import LATE, LATENESS_MS
-from online_models.bandwidth.forecaster import MODEL, start_models
 from online_models.bandwidth.link import LINK
 from online_models.bandwidth.passes import Samples, answer_batch, take_batch
 from online_models.bandwidth.quality import (
@@ -17,6 +16,7 @@ from online_models.bandwidth.quality import (
     start_totals,
 )
 from online_models.bandwidth.record import MODEL_VERSION, forecast_records, score_records
+from online_models.bandwidth.vote import MODEL, start_models
 from online_models.partition import IDLE_MS, PartitionState
 from online_models.sample import network_batch
 from schemas.batch import Batch, Output, Result, pick

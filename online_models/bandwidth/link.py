@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from online_models.arrival import FRESH, LATE, arrival
 from online_models.bandwidth.amst import ADJUST, SKIP, START, decide, transport
+from online_models.bandwidth.confidence import confidence, write_confidences
 from online_models.bandwidth.expert import EXPERTS, PERSISTENCE, TRACK, observe
 from online_models.bandwidth.feature import WINDOW, write_features
-from online_models.bandwidth.forecaster import VOTE, catch_up, conclude, confidence, prepare, settle, write_confidences
+from online_models.bandwidth.forecaster import conclude, prepare
+from online_models.bandwidth.lesson import settle
+from online_models.bandwidth.vote import VOTE, catch_up
 from online_models.bandwidth.waiting import asked_of, average_of, due, made_at, remember, said_of, side_of, was_applied
 from online_models.prefetch import ask_ahead
 from online_models.slot import lined_dtype

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.bandwidth.expert import LEVEL
-from online_models.bandwidth.forecaster import renew_trained
 from online_models.bandwidth.trained_input import COMPACT, Window, compact_windows, make_context, window_of
 from online_models.bandwidth.trial import renew_arms, renew_shadow
+from online_models.bandwidth.vote import renew_trained
 from online_models.bandwidth.waiting import STEP
 from online_models.experiment.arm import TREATMENT
 from online_models.experiment.trial import Trial

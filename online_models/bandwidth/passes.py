@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, encode_network, link_type_codes
-from online_models.bandwidth.forecaster import BOUNDS, FORECAST
 from online_models.bandwidth.link import SCORE, answer, take_in
+from online_models.bandwidth.vote import BOUNDS, FORECAST
 from schemas.batch import Batch, matrix
 from schemas.field import LINK_TYPES
 from schemas.network import HORIZON_MS, TARGETS

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from online_models.arrival import DUPLICATE, LATE, LATENESS_MS, REORDERED, reject_late
+from online_models.bandwidth.confidence import total_confidence
 from online_models.bandwidth.feature import WINDOW
-from online_models.bandwidth.forecaster import MODEL, start_models, total_confidence
 from online_models.bandwidth.link import LINK
 from online_models.bandwidth.model import ForecastModel, Question, asks_recent
 from online_models.bandwidth.passes import FORMULA, Samples, answer_batch, take_batch
@@ -22,6 +22,7 @@ from online_models.bandwidth.record import (
     forecast_records,
     score_records,
 )
+from online_models.bandwidth.vote import MODEL, start_models
 from online_models.bandwidth.waiting import PENDING, PREDICTED
 from online_models.drift.monitor import DriftMonitor, Shift, alerts
 from online_models.drift.trust import Trust

@@ -148,12 +148,13 @@ class CompressionState(PartitionState):
         columns = batch.columns
         clock_ms = int(self._clock[0])
         asked = self._trained.ask(columns)
+        measured = realised(columns)
         transfers = Transfers(
             slot=self._table.index(batch.key),
             timestamp=columns["timestamp"],
             event=np.array([crc32(event_id.encode()) for event_id in columns["event_id"].tolist()], np.uint32),
             number=numbers(columns),
-            realised=(measured := realised(columns)),
+            realised=measured,
             payload=payload_kinds(columns),
             asked=_believed(asked, self._champion_trust.factor(clock_ms)),
             expected=asked.expected,

@@ -20,9 +20,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.bandwidth.feature import COUNTERS, FEATURE_NAMES, WINDOW, write_features
-from online_models.bandwidth.forecaster import BOUNDS, FORECAST, MODEL, start_models
 from online_models.bandwidth.link import LINK, SCORE, answer, take_in
 from online_models.bandwidth.passes import FORMULA
+from online_models.bandwidth.vote import BOUNDS, FORECAST, MODEL, start_models
 from online_models.prefetch import ask_ahead
 from online_models.slot import LINE, SlotTable
 from schemas.field import LINK_TYPES

@@ -10,8 +10,8 @@ import pytest
 from offline.backtest.bandwidth import Backtest, Quality, backtest_column, interval_all, stream_link
 from offline.backtest.grid import Grid, make_grid
 from online_models.bandwidth.expert import MOVING_AVERAGE, PERSISTENCE
-from online_models.bandwidth.forecaster import BOUNDS
 from online_models.bandwidth.state import NetworkState
+from online_models.bandwidth.vote import BOUNDS
 from schemas.network import HORIZON_MS
 from schemas.topic import NETWORK_FORECAST
 from tests.offline.backtest.kinds import MOVING, PERIODS, STATIONARY, make_kind

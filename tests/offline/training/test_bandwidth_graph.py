@@ -12,8 +12,8 @@ from offline.training.bandwidth_input import make_input, split_rows
 from offline.training.bandwidth_model import fit_scaler
 from offline.training.bandwidth_trace import BARS
 from online_models.bandwidth.climate import PROFILED
-from online_models.bandwidth.forecaster import BOUNDS
 from online_models.bandwidth.trained_input import COMPACT, ENHANCED, LEVEL_AT, NEWEST, SCALE_AT, Window
+from online_models.bandwidth.vote import BOUNDS
 from online_models.onnx_model import open_session, run_session
 from schemas.network import HORIZON_MS, TARGETS
 from tests.offline.training.link_samples import long_trace, small_trace
