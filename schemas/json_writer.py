@@ -23,13 +23,13 @@ from schemas.memory import address_of, copy, float_at, int_at
 _encoder = msgspec.json.Encoder()
 
 _FLOAT, _INT, _BOOL, _OPTIONAL_INT, _JSON, _TEXT, _FLOATS, _CONSTANT = range(8)
-"""Kinds of fields. A constant is part of the field's name."""
+"""Kinds of fields; a matrix's tells its width, too. A constant is part of the field's name."""
 
 _NUMBERS, _WHOLE, _OBJECTS, _OTHERS = range(4)
 """Where values lie: floats side by side, integers side by side, what msgspec wrote; then columns of their own."""
 
 _SOURCE_OF: Final = {_FLOAT: _NUMBERS, _OPTIONAL_INT: _NUMBERS, _INT: _WHOLE, _BOOL: _WHOLE, _JSON: _OBJECTS}
-_KIND_OF: Final = dict.fromkeys("df", _FLOAT) | dict.fromkeys("lqihbIHB", _INT) | {"?": _BOOL}
+_KIND_OF: Final[Mapping[str, int]] = dict.fromkeys("df", _FLOAT) | dict.fromkeys("lqihbIHB", _INT) | {"?": _BOOL}
 """By numpy's letter for the type of a column."""
 
 _KIND, _SOURCE, _PLACE, _WIDTH, _NAME, _NAME_BYTES = range(6)
@@ -55,6 +55,50 @@ class _Plan(NamedTuple):
     cells: NDArray[np.int64]
     names: Binary
     row_bytes: int
+
+
+class _Given:
+    """Columns as they are given, by where the kernel will find them."""
+
+    def __init__(self) -> None:
+        self.kinds: list[int] = []
+        self.floats: list[NDArray[Any]] = []
+        self.ints: list[NDArray[Any]] = []
+        self.objects: list[Any] = []
+        self.others: list[tuple[int, int, int]] = []
+        self.text_bytes = 0
+        self._held: list[Any] = []
+
+    def take(self, column: Sequence[Any] | NDArray[Any] | Binary | None, is_optional_int: bool) -> None:
+        """The next field's column; None is its default."""
+        if isinstance(column, np.ndarray):
+            self._take_array(column, is_optional_int)
+        elif isinstance(column, Binary):
+            self.kinds.append(_TEXT)
+            self.others.append(_texts(column))
+            self.text_bytes += 6 * len(column.data)  # a byte may become \u00xx
+        elif column is None:
+            self.kinds.append(_CONSTANT)
+        else:
+            self.kinds.append(_JSON)
+            self.objects += column
+
+    def _take_array(self, column: NDArray[Any], is_optional_int: bool) -> None:
+        kind = _KIND_OF.get(column.dtype.char, _JSON)
+        if column.ndim == 2 and kind == _FLOAT:
+            matrix = np.ascontiguousarray(column, np.float64)
+            self._held.append(matrix)
+            self.kinds.append(_FLOATS + matrix.shape[1] * _CONSTANT)
+            self.others.append((address_of(matrix), 0, 0))
+        elif column.ndim == 2 or kind == _JSON:
+            self.kinds.append(_JSON)
+            self.objects += column.tolist()
+        elif kind == _FLOAT or is_optional_int:
+            self.kinds.append(_OPTIONAL_INT if is_optional_int else kind)
+            self.floats.append(column)
+        else:
+            self.kinds.append(kind)
+            self.ints.append(column)
 
 
 class JsonWriter:
@@ -99,52 +143,17 @@ class JsonWriter:
         KeyError
             When a field without a default is missing.
         """
-        kinds: list[int] = []
-        floats: list[Any] = []
-        ints: list[Any] = []
-        objects: list[Any] = []
-        others: list[tuple[int, int, int]] = []
-        held: list[Any] = []
-        n = text_bytes = 0
+        given = _Given()
         for name in self._fields:
-            column = columns.get(name)
-            if column is None:
-                kinds.append(_CONSTANT)
-                continue
-            n = len(column)
-            if isinstance(column, Binary):
-                others.append(_texts(column))
-                kinds.append(_TEXT)
-                text_bytes += 6 * len(column.data)  # every byte as \\u00xx
-                continue
-            if not isinstance(column, np.ndarray):
-                kinds.append(_JSON)
-                objects += column
-                continue
-            kind = _KIND_OF.get(column.dtype.char, _JSON)
-            if column.ndim == 1 and kind != _JSON:
-                if kind == _FLOAT or name in self._optional_ints:
-                    kind = _OPTIONAL_INT if name in self._optional_ints else _FLOAT
-                    floats.append(column)
-                else:
-                    ints.append(column)
-                kinds.append(kind)
-            elif kind == _FLOAT:
-                matrix = np.ascontiguousarray(column, np.float64)
-                held.append(matrix)
-                others.append((address_of(matrix), 0, 0))
-                kinds.append(_FLOATS + matrix.shape[1] * _CONSTANT)
-            else:
-                kinds.append(_JSON)
-                objects += column.tolist()
-        plan = self._plan(tuple(kinds))
-        numbers, whole = _side_by_side(floats, np.float64), _side_by_side(ints, np.int64)
-        text = Binary.lines(_encoder.encode_lines(objects))
+            given.take(columns.get(name), name in self._optional_ints)
+        plan = self._plan(tuple(given.kinds))
+        numbers, whole = _side_by_side(given.floats, np.float64), _side_by_side(given.ints, np.int64)
+        text = Binary.lines(_encoder.encode_lines(given.objects))
         shared = [(address_of(numbers), 0, 0), (address_of(whole), 0, 0), _texts(text)]
-        sources = np.array(shared + others)
-        out = np.empty(n * plan.row_bytes + text_bytes + len(text.data), np.uint8)
+        n = len(next(iter(columns.values())))
+        out = np.empty(n * plan.row_bytes + given.text_bytes + len(text.data), np.uint8)
         end = np.empty(n + 1, np.int64)
-        _write(out, end, plan.cells, sources)
+        _write(out, end, plan.cells, np.array(shared + given.others))
         return Binary(out[: end[n]].tobytes(), end[:-1], end[1:] - end[:-1])
 
     def _plan(self, kinds: tuple[int, ...]) -> _Plan:

@@ -114,8 +114,8 @@ def _links(n: int, seconds: float, say: Say) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
     say(
         f"{n:>9,} links: {found['us_per_event']} us a sample, {found['bytes_per_link']:,} bytes a link; stops of "
-        f"{found['step_ms_max']} ms for a step, {found['capture_all_ms']} and {found['capture_hundredth_ms']} ms for a "
-        "capture after all and 1 % of the links changed"
+        f"{found['step_ms_max']} ms for a step, {found['capture_all_ms']} and {found['capture_busy_ms']} ms for a "
+        "capture after all links changed and after two busy seconds"
     )
     return found
 
