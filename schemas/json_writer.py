@@ -90,14 +90,14 @@ class _Given:
             self._held.append(matrix)
             self.kinds.append(_FLOATS + matrix.shape[1] * _CONSTANT)
             self.others.append((address_of(matrix), 0, 0))
-        elif column.ndim == 2 or kind == _JSON:
+        elif column.ndim > 1 or kind == _JSON:
             self.kinds.append(_JSON)
             self.objects += column.tolist()
-        elif kind == _FLOAT or is_optional_int:
-            self.kinds.append(_OPTIONAL_INT if is_optional_int else kind)
+        elif kind == _FLOAT:
+            self.kinds.append(_OPTIONAL_INT if is_optional_int else _FLOAT)
             self.floats.append(column)
         else:
-            self.kinds.append(kind)
+            self.kinds.append(_INT if is_optional_int else kind)
             self.ints.append(column)
 
 
@@ -142,15 +142,20 @@ class JsonWriter:
         ------
         KeyError
             When a field without a default is missing.
+        ValueError
+            When columns are not equally long: the kernel reads memory where it is told that rows lie.
         """
+        n = len(next(iter(columns.values())))
         given = _Given()
         for name in self._fields:
-            given.take(columns.get(name), name in self._optional_ints)
+            column = columns.get(name)
+            if column is not None and len(column) != n:
+                raise ValueError(f"column {name!r} has {len(column)} rows, others have {n}")
+            given.take(column, name in self._optional_ints)
         plan = self._plan(tuple(given.kinds))
         numbers, whole = _side_by_side(given.floats, np.float64), _side_by_side(given.ints, np.int64)
         text = Binary.lines(_encoder.encode_lines(given.objects))
         shared = [(address_of(numbers), 0, 0), (address_of(whole), 0, 0), _texts(text)]
-        n = len(next(iter(columns.values())))
         out = np.empty(n * plan.row_bytes + given.text_bytes + len(text.data), np.uint8)
         end = np.empty(n + 1, np.int64)
         _write(out, end, plan.cells, np.array(shared + given.others))

@@ -79,14 +79,16 @@ class OffsetTracker(Generic[P]):
     def holds(self, partition: P, span: Span) -> bool:
         """False when a seek or revoke has forgotten a span."""
         with self._lock:
-            state = self._partitions.get(partition)
-            return state is not None and span in state.spans
+            return self._holds(partition, span)
+
+    def _holds(self, partition: P, span: Span) -> bool:
+        state = self._partitions.get(partition)
+        return state is not None and span in state.spans
 
     def begin(self, partition: P, span: Span) -> bool:
         """Start work on a span; False when a seek or revoke has forgotten it."""
         with self._lock:
-            state = self._partitions.get(partition)
-            if state is None or span not in state.spans:
+            if not self._holds(partition, span):
                 return False
             self._busy.add(span)
             return True

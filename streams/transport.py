@@ -199,7 +199,7 @@ class Consumer(driver.Consumer):
             return
         begun, self._ahead = self._ahead, None
         generation_id, records = await (begun or self._poll(timeout))
-        if all(map(self.takes_chunks, active)):
+        if active and all(map(self.takes_chunks, active)):
             self._ahead = ensure_future(self._poll(timeout))
             self._ahead.add_done_callback(_retrieved)
         for tp, record in self.scheduler.iterate(records):
@@ -235,8 +235,9 @@ class Consumer(driver.Consumer):
             if not self.app.should_stop:
                 raise
         finally:
-            if self._ahead is not None:
-                self._ahead.cancel()
+            begun, self._ahead = self._ahead, None  # Faust may start the fetcher again
+            if begun is not None:
+                begun.cancel()
 
     async def _hand_out(self, polled: Sequence[tuple[TP, Any]]) -> None:
         """Give messages to their topics, which wait where their buffers are full; commits go by time alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import faust
@@ -11,6 +12,7 @@ from schemas import json_reader, json_writer
 from schemas.error import DwcpError, InfraError
 from schemas.topic import INPUTS, KEYED
 from streams import librdkafka
+from streams.agent import Agent
 from streams.changelog import topic_ids
 from streams.decision import log_level
 from streams.preflight import check_broker, check_port
@@ -43,11 +45,7 @@ class Worker(faust.Worker):
             self.app.topic_ids = topic_ids(admin(settings), [settings.name_of(t) for t in (*INPUTS, *KEYED)])
         except DwcpError as exc:
             fail(exc)
-        for agent in self.app.declared.values():
-            agent.warm()
-        json_reader.warm()
-        json_writer.warm()
-        librdkafka.warm()
+        warm(self.app.declared.values())
         try:
             super().execute_from_commandline()
         except SystemExit:
@@ -57,6 +55,15 @@ class Worker(faust.Worker):
             if self.app.spans is not None:
                 self.app.spans.close()
         fail(InfraError(f"{type(self.crash_reason).__name__}: {self.crash_reason}"))
+
+
+def warm(agents: Iterable[Agent]) -> None:
+    """Compile all that these agents run, and what reads and writes for them."""
+    for agent in agents:
+        agent.warm()
+    json_reader.warm()
+    json_writer.warm()
+    librdkafka.warm()
 
 
 def fail(error: DwcpError) -> NoReturn:

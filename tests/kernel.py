@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from schemas import json_reader, json_writer, kernel_cache
-from streams import librdkafka
+from schemas import kernel_cache
+from streams.worker import warm
 
 SHARES: Final = (("system", "side"), ("network", "compression", "ingest"))
 """Modules of `agents`; the halves take about as long."""
@@ -29,13 +29,8 @@ def compile_all() -> None:
 
 def main(*names: str) -> None:
     """Compile those of some modules."""
-    for name in names:
-        module = import_module(f"agents.{name}")
-        for agent in module.agents if hasattr(module, "agents") else (module.agent,):
-            agent.warm()
-    json_reader.warm()
-    json_writer.warm()
-    librdkafka.warm()
+    modules = [import_module(f"agents.{name}") for name in names]
+    warm(agent for module in modules for agent in getattr(module, "agents", None) or (module.agent,))
 
 
 if __name__ == "__main__":

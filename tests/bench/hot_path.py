@@ -25,10 +25,9 @@ from offline.simulator.fleet import Fleet, FleetPlan
 from offline.simulator.payload import generated
 from online_models.partition import PartitionState
 from online_models.parts import Parts
-from schemas import json_reader
 from schemas.batch import Batch, Result
 from schemas.topic import INPUTS, Topic
-from streams import garbage, librdkafka
+from streams import garbage
 from streams.agent import Agent
 from streams.changelog import Record
 from streams.embedded import EmbeddedBroker
@@ -37,6 +36,7 @@ from streams.librdkafka import Librdkafka
 from streams.publisher import producer_config
 from streams.settings import Settings
 from streams.stepper import Stepper
+from streams.worker import warm
 from tests.bench import round as small
 
 AGENTS = (*ingest.agents, network.agent, compression.agent, system.agent)
@@ -68,10 +68,7 @@ def run(records: int, batch: int, links: int, seed: int, round_records: int, rou
         config = producer_config(settings) | {"linger.ms": 5, "queue.buffering.max.messages": 2_000_000}
         producer = Librdkafka(config, _fail, logging.getLogger(__name__))
         found = {}
-        for agent in AGENTS:
-            agent.warm()
-        json_reader.warm()
-        librdkafka.warm()
+        warm(AGENTS)
         garbage.settle()  # as a worker does
         for agent in AGENTS:
             found[agent.name] = _measure(agent, given, batch, settings, producer)

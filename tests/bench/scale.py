@@ -124,6 +124,7 @@ def _polls(plan: Plan, seed: int, say: Say) -> list[dict[str, Any]]:
     """Processor time of a poll by partitions and records on each; last the one that nothing is fitted to."""
     from agents import ingest
     from streams import garbage
+    from streams.worker import warm
     from tests.bench import round as small
     from tests.bench.path import EVERY
     from tests.bench.traffic import keyed_records, raw_records
@@ -131,8 +132,7 @@ def _polls(plan: Plan, seed: int, say: Say) -> list[dict[str, Any]]:
     say("polls: all agents, without a broker")
     raw = raw_records(plan.records, 2_000, seed)
     given = raw | keyed_records(raw, ingest.agents)
-    for agent in EVERY:
-        agent.warm()
+    warm(EVERY)
     garbage.settle()
     pairs = [(p, k) for p in plan.partitions for k in plan.each if p * k <= POLL_RECORDS and (p, k) != UNSEEN_POLL]
     found = []

@@ -51,6 +51,34 @@ def records_for(rates: Sequence[float], seconds: float, inputs: int) -> int:
     return FIRST + sum(math.ceil(rate * seconds / inputs) for rate in rates)
 
 
+def drain(pids: Sequence[int], count: Callable[[], int], records: int, tail: Callable[[], str]) -> tuple[float, float]:
+    """Events per second between the first growth of a count that is seen and the last, and processor time per event.
+
+    Parameters
+    ----------
+    pids
+        Processes whose time counts.
+    count
+        How many events are done; fails when a process ended.
+    records
+        How many there will be.
+    tail
+        End of the log, for when it takes too long.
+    """
+    first: tuple[float, int, float] | None = None
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        assert time.monotonic() < deadline, tail()
+        done, now, cpu = count(), time.monotonic(), sum(map(cpu_s, pids))
+        if done and first is None:
+            first = (now, done, cpu)
+        if done >= records and first is not None:
+            assert done > first[1], "it was over before it could be measured: give more --records"
+            elapsed, events = now - first[0], done - first[1]
+            return events / elapsed, 1e6 * (cpu - first[2]) / events
+        time.sleep(0.02)
+
+
 class Trial:
     """One path.
 
@@ -114,20 +142,13 @@ class Trial:
 
     def drain(self, workers: Sequence[Worker], records: int) -> tuple[float, float]:
         """Events per second between the first commit seen and the last, and processor time per event over the same."""
-        first: tuple[float, int, float] | None = None
-        deadline = time.monotonic() + TIMEOUT_S
-        while True:
+
+        def committed() -> int:
             for worker in workers:
                 assert worker.process.poll() is None, worker.tail()
-            assert time.monotonic() < deadline, workers[0].tail()
-            done, now, cpu = self._committed(), time.monotonic(), sum(cpu_s(w.process.pid) for w in workers)
-            if done and first is None:
-                first = (now, done, cpu)
-            if done >= records and first is not None:
-                assert done > first[1], "it was over before it could be measured: give more --records"
-                elapsed, events = now - first[0], done - first[1]
-                return events / elapsed, 1e6 * (cpu - first[2]) / events
-            time.sleep(0.02)
+            return self._committed()
+
+        return drain([worker.process.pid for worker in workers], committed, records, workers[0].tail)
 
     def steady(self, worker: Worker, rate: float, seconds: float) -> Steady:
         """So many records a second for so long."""

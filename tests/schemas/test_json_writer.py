@@ -124,6 +124,20 @@ def test_digits_are_those_of_repr(value: float) -> None:
     assert str(digits).rstrip("0") == mantissa
 
 
+@pytest.mark.parametrize("name", ["number", "whole", "text", "numbers", "nested", "plain"])
+def test_columns_must_be_equally_long(name: str) -> None:
+    columns = columns_of([Row(1.0, 2, True, "a", [1.0], None, None, "b")] * 3)
+    short = columns[name].take(np.arange(2)) if isinstance(columns[name], Binary) else columns[name][:2]
+    with pytest.raises(ValueError, match="rows"):
+        codec_of(Row).write(columns | {name: short})
+
+
+def test_whole_numbers_that_may_be_missing_are_exact_where_none_is() -> None:
+    columns = columns_of([Row(1.0, 2, True, "a", [1.0], None, None, "b")])
+    (text,) = codec_of(Row).encode(columns | {"maybe": np.array([2**60 + 1])})
+    assert msgspec.json.decode(text)["maybe"] == 2**60 + 1
+
+
 def test_a_field_without_a_default_must_be_there() -> None:
     with pytest.raises(KeyError, match="whole"):
         codec_of(Row).write({"number": np.zeros(2)})

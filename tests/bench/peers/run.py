@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 import venv
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +27,10 @@ from streams.settings import Settings, variable_of
 from streams.topic import admin, apply
 from tests.bench.peers import java
 from tests.bench.traffic import keyed_records, raw_records, send, to_send
-from tests.bench.trial import cpu_s
+from tests.bench.trial import drain
 from tests.kafka import Kafka, missing
 
 ROOT: Final = Path(__file__).parent.parent.parent.parent
-TIMEOUT_S: Final = 180.0
 _COMPARED: Final = 2_000
 
 
@@ -161,20 +159,15 @@ def _drain(
     process: subprocess.Popen[bytes], consumer: Consumer, places: Sequence[TopicPartition], records: int, log: Path
 ) -> tuple[float, float]:
     """Events per second and processor time per event between the first growth of the output and the last."""
-    first: tuple[float, int, float] | None = None
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        assert process.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        done = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-        now, cpu = time.monotonic(), cpu_s(process.pid)
-        if done and first is None:
-            first = (now, done, cpu)
-        if done >= records and first is not None:
-            assert done > first[1], "it was over before it could be measured: give more --records"
-            elapsed, events = now - first[0], done - first[1]
-            return events / elapsed, 1e6 * (cpu - first[2]) / events
-        time.sleep(0.02)
+
+    def tail() -> str:
+        return log.read_text()[-2000:]
+
+    def written() -> int:
+        assert process.poll() is None, tail()
+        return sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+
+    return drain([process.pid], written, records, tail)
 
 
 def _answers(consumer: Consumer, places: Sequence[TopicPartition]) -> tuple[dict[Any, list[float]], int]:
