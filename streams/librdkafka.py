@@ -4,6 +4,9 @@ The library is the one that the confluent-kafka package brings, the interface it
 documented one (`rdkafka.h`, `rd_kafka_produceva`). The package's own producer wants
 Python objects of every record and header; here a batch is one call. Nothing else
 differs: idempotence, retries, batches, compression and security are librdkafka's.
+
+What is on its way is counted, by an interceptor that the library's threads call, so that a flush waits for what was
+handed over before it and not for what others hand over meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from confluent_kafka import cimpl
@@ -29,12 +32,18 @@ _ERROR_BYTES: Final = 512
 _LEVELS: Final = (logging.CRITICAL,) * 3 + (logging.ERROR, logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG)
 """Of syslog's levels, which librdkafka uses."""
 
-_TOPIC, _PARTITION, _VALUE, _KEY, _FLAGS, _HEADER = 2, 3, 4, 5, 7, 9
+_TOPIC, _PARTITION, _VALUE, _KEY, _OPAQUE, _FLAGS, _HEADER = 2, 3, 4, 5, 6, 7, 9
 """`rd_kafka_vtype_t`: what an argument of `rd_kafka_produceva` is."""
 
 _COPY: Final = 2
+_FIXED: Final = 6
+"""Arguments beside headers."""
+
 _ARGUMENT_WORDS: Final = 9
 """An `rd_kafka_vu_t`: its type in a word of eight bytes, then a union of eight words."""
+
+_PRIVATE_BYTES: Final = 64
+"""Where the opaque word of an `rd_kafka_message_t` stands."""
 
 
 class _Message(Structure):
@@ -45,12 +54,15 @@ class _Message(Structure):
 
 _OnDelivery = CFUNCTYPE(None, c_void_p, POINTER(_Message), c_void_p)
 _OnLog = CFUNCTYPE(None, c_void_p, c_int, c_char_p, c_char_p)
+_OnNew = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_char_p, c_size_t)
 
 _SIGNATURES: Final[Mapping[str, tuple[Any, ...]]] = {
     "conf_new": (c_void_p,),
     "conf_set": (c_int, c_void_p, c_char_p, c_char_p, c_char_p, c_size_t),
     "conf_set_dr_msg_cb": (None, c_void_p, _OnDelivery),
     "conf_set_log_cb": (None, c_void_p, _OnLog),
+    "conf_interceptor_add_on_new": (c_int, c_void_p, c_char_p, _OnNew, c_void_p),
+    "interceptor_add_on_acknowledgement": (c_int, c_void_p, c_char_p, c_void_p, c_void_p),
     "conf_destroy": (None, c_void_p),
     "new": (c_void_p, c_int, c_void_p, c_char_p, c_size_t),
     "set_log_queue": (c_int, c_void_p, c_void_p),
@@ -104,6 +116,13 @@ class Librdkafka:
         self._on_log = _OnLog(
             lambda _, level, facility, text: log.log(_LEVELS[level], "%s: %s", _s(facility), _s(text))
         )
+        self._on_new = _OnNew(
+            lambda client, *_: library.rd_kafka_interceptor_add_on_acknowledgement(
+                client, b"on its way", _compiled().acknowledge, None
+            )
+        )
+        self._on_its_way = np.zeros(2, np.int64)
+        self._epoch = 0
         error = ctypes.create_string_buffer(_ERROR_BYTES)
         conf = library.rd_kafka_conf_new()
         # Logged by `poll`, not by a thread of the library's, which may hold locks that a caller waits for.
@@ -114,6 +133,7 @@ class Librdkafka:
                 raise InfraError(f"librdkafka: {_s(error.value)}")
         library.rd_kafka_conf_set_dr_msg_cb(conf, self._on_delivery)
         library.rd_kafka_conf_set_log_cb(conf, self._on_log)
+        library.rd_kafka_conf_interceptor_add_on_new(conf, b"on its way", self._on_new, None)
         self._client = library.rd_kafka_new(_PRODUCER, conf, error, _ERROR_BYTES)
         if not self._client:
             library.rd_kafka_conf_destroy(conf)
@@ -135,8 +155,9 @@ class Librdkafka:
         InfraError
             When one can never be sent: too large, say. Those before it are handed over.
         """
-        at, error = _hand_over()(
+        at, error = _compiled().hand_over(
             self._produce, self._client, self._topic(topic), partition, first, end,
+            self._on_its_way.ctypes.data + 8 * self._epoch,
             messages.key.address, messages.key.size, messages.value.address, messages.value.size,
             messages.header, messages.end,
         )  # fmt: skip
@@ -147,6 +168,23 @@ class Librdkafka:
             if code != _QUEUE_FULL:
                 raise InfraError(text)
         return int(at)
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many of those handed over before the last `cut` the broker has not acknowledged; failed ones stay."""
+        return int(self._on_its_way[1 - self._epoch])
+
+    def cut(self) -> None:
+        """From now on `unacknowledged` is what has been handed over until now.
+
+        Raises
+        ------
+        RuntimeError
+            While what was handed over before the last cut is on its way.
+        """
+        if self.unacknowledged:
+            raise RuntimeError(f"{self.unacknowledged} records are on their way from before the last cut")
+        self._epoch = 1 - self._epoch
 
     def poll(self) -> None:
         """Report what was not delivered, and log."""
@@ -184,30 +222,63 @@ class Librdkafka:
 def warm() -> None:
     """Compile the loop."""
     none = np.zeros(0, np.int64)
-    _hand_over()(0, 0, 0, 0, 0, 0, none, none, none, none, none.reshape(0, CELLS), none)
+    _compiled().hand_over(0, 0, 0, 0, 0, 0, 0, none, none, none, none, none.reshape(0, CELLS), none)
+
+
+class _Compiled(NamedTuple):
+    """The loop that hands over, and the address of what counts acknowledgements."""
+
+    hand_over: Callable[..., tuple[int, int]]
+    acknowledge: int
 
 
 @cache
-def _hand_over() -> Callable[..., tuple[int, int]]:
-    """The compiled loop. Made when first asked for, so that kernels' cache is where the worker put it."""
+def _compiled() -> _Compiled:
+    """Made when first asked for, so that kernels' cache is where the worker put it."""
     from llvmlite import ir
-    from numba import njit, types
+    from numba import cfunc, njit, types
     from numba.extending import intrinsic
+
+    word = ir.IntType(64)
 
     @intrinsic
     def call(_: Any, function: Any, client: Any, arguments: Any, count: Any) -> Any:
         """Call the function at an address with three words."""
 
         def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
-            word = ir.IntType(64)
             kind = ir.FunctionType(word, [word] * 3)
             return builder.call(builder.inttoptr(given[0], kind.as_pointer()), list(given[1:]))
 
         return types.int64(types.int64, types.int64, types.int64, types.int64), build
 
+    @intrinsic
+    def add(_: Any, address: Any, value: Any) -> Any:
+        """Add to a word that other threads add to as well."""
+
+        def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+            return builder.atomic_rmw("add", builder.inttoptr(given[0], word.as_pointer()), given[1], "seq_cst")
+
+        return types.int64(types.int64, types.int64), build
+
+    @intrinsic
+    def load(_: Any, address: Any) -> Any:
+        """The word at an address."""
+
+        def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
+            return builder.load(builder.inttoptr(given[0], word.as_pointer()))
+
+        return types.int64(types.int64), build
+
+    @cfunc(types.int32(types.int64, types.int64, types.int64), cache=True)
+    def acknowledge(_: int, message: int, __: int) -> int:
+        """One less is on its way, unless it failed: a flush waits until that is reported."""
+        if load(message) & 0xFFFFFFFF == 0:
+            add(load(message + _PRIVATE_BYTES), -1)
+        return 0
+
     @njit(cache=True, nogil=True)
     def hand_over(
-        produce: int, client: int, topic: int, partition: int, first: int, end: int,
+        produce: int, client: int, topic: int, partition: int, first: int, end: int, on_its_way: int,
         key: NDArray[np.int64], key_size: NDArray[np.int64], value: NDArray[np.int64], value_size: NDArray[np.int64],
         header: NDArray[np.int64], header_end: NDArray[np.int64],
     ) -> tuple[int, int]:  # fmt: skip
@@ -218,27 +289,30 @@ def _hand_over() -> Callable[..., tuple[int, int]]:
         for row in range(first, end):
             most = max(most, header_end[row] - before)
             before = header_end[row]
-        argument = np.zeros((5 + most, _ARGUMENT_WORDS), np.int64)
+        argument = np.zeros((_FIXED + most, _ARGUMENT_WORDS), np.int64)
         argument[0, 0], argument[0, 1] = _TOPIC, topic
         argument[1, 0], argument[1, 1] = _PARTITION, partition
         argument[2, 0], argument[2, 1] = _FLAGS, _COPY
         argument[3, 0] = _VALUE
         argument[4, 0] = _KEY
-        argument[5:, 0] = _HEADER
+        argument[5, 0], argument[5, 1] = _OPAQUE, on_its_way
+        argument[_FIXED:, 0] = _HEADER
         for row in range(first, end):
             argument[3, 1], argument[3, 2] = value[row], max(value_size[row], 0)
             argument[4, 1], argument[4, 2] = key[row], max(key_size[row], 0)
-            count = 5
+            count = _FIXED
             while at < header_end[row]:
                 argument[count, 1], argument[count, 2], argument[count, 3] = header[at, 0], header[at, 1], header[at, 2]
                 count += 1
                 at += 1
+            add(on_its_way, 1)  # before: it may be acknowledged before the call is back
             error = call(produce, client, argument.ctypes.data, count)
             if error:
+                add(on_its_way, -1)
                 return row, error
         return end, 0
 
-    return hand_over  # type: ignore[no-any-return]
+    return _Compiled(hand_over, acknowledge.address)
 
 
 def _s(text: bytes) -> str:

@@ -19,14 +19,18 @@ P = TypeVar("P")
 
 
 class Span:
-    """Consecutive records of one partition, from offset `first` up to but not including `end`."""
+    """Consecutive records of one partition, from offset `first` up to but not including `end`.
 
-    __slots__ = ("done", "end", "first")
+    `forgotten` is set by a seek or revoke: its records come again, here or elsewhere.
+    """
+
+    __slots__ = ("done", "end", "first", "forgotten")
 
     def __init__(self, first: int, end: int) -> None:
         self.first = first
         self.end = end
         self.done = False
+        self.forgotten = False
 
     def __repr__(self) -> str:
         return f"Span({self.first}, {self.end}{', done' if self.done else ''})"
@@ -76,19 +80,10 @@ class OffsetTracker(Generic[P]):
             state.spans.append(span)
             return span
 
-    def holds(self, partition: P, span: Span) -> bool:
-        """False when a seek or revoke has forgotten a span."""
-        with self._lock:
-            return self._holds(partition, span)
-
-    def _holds(self, partition: P, span: Span) -> bool:
-        state = self._partitions.get(partition)
-        return state is not None and span in state.spans
-
-    def begin(self, partition: P, span: Span) -> bool:
+    def begin(self, span: Span) -> bool:
         """Start work on a span; False when a seek or revoke has forgotten it."""
         with self._lock:
-            if not self._holds(partition, span):
+            if span.forgotten:
                 return False
             self._busy.add(span)
             return True
@@ -139,13 +134,19 @@ class OffsetTracker(Generic[P]):
         """
         with self._lock:
             for partition, position in positions.items():
+                self._forget(partition)
                 self._partitions[partition] = _Partition(position)
 
     def revoke(self, partitions: Iterable[P]) -> None:
         """Forget partitions that were taken away."""
         with self._lock:
             for partition in partitions:
-                self._partitions.pop(partition, None)
+                self._forget(partition)
+
+    def _forget(self, partition: P) -> None:
+        state = self._partitions.pop(partition, None)
+        for span in state.spans if state is not None else ():
+            span.forgotten = True
 
     def partitions(self) -> list[P]:
         """Partitions that have a position."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from faust.transport.drivers.aiokafka import Producer
@@ -35,7 +34,7 @@ class Publish(Protocol):
 
 
 _FULL_WAIT_S = 0.005
-_JOIN_POLL_S = 0.2
+_ACKNOWLEDGED_POLL_S = 0.002
 _SLICE = 2000
 
 
@@ -49,16 +48,13 @@ class Publisher(Producer):
         """Connect both producers."""
         await super().on_start()
         self._librdkafka = Librdkafka(producer_config(self.app.settings), self._not_delivered, _log)
-        self._joiner = ThreadPoolExecutor(1, "publisher")
-        # A flush returns when nothing is queued; under steady load on a slow broker that would be never.
-        self._turn = asyncio.Lock()
+        self._flushing = asyncio.Lock()
 
     async def on_stop(self) -> None:
         """Deliver what is pending and disconnect."""
         await self.flush()
         await super().on_stop()
         if self._librdkafka is not None:
-            self._joiner.shutdown()
             self._librdkafka.close()
             self._librdkafka = None
 
@@ -67,36 +63,38 @@ class Publisher(Producer):
 
         They go to the given partition, or where murmur2 of each key says.
 
-        Waits, without blocking the loop, while the queue is full or a flush goes on: that
-        is the back-pressure that stops fetching when outputs are slow. Delivery is awaited
-        by `flush`; a record that cannot be delivered ends the process with exit code 70.
+        Waits, without blocking the loop, while the queue is full: that is the back-pressure that
+        stops fetching when outputs are slow. Delivery is awaited by `flush`; a record that
+        cannot be delivered ends the process with exit code 70.
         """
         librdkafka = self._connected()
         row = 0
         while row < len(messages):
             end = min(row + _SLICE, len(messages))
-            async with self._turn:
-                try:
-                    row = librdkafka.produce(topic, messages, row, end, partition)
-                except InfraError as exc:
-                    die(InfraError(f"cannot publish to {topic}: {exc}"))
+            try:
+                row = librdkafka.produce(topic, messages, row, end, partition)
+            except InfraError as exc:
+                die(InfraError(f"cannot publish to {topic}: {exc}"))
             librdkafka.poll()
             self._check()
             if row < len(messages):
                 await asyncio.sleep(0 if row == end else _FULL_WAIT_S)
 
     async def flush(self) -> None:
-        """Wait until everything handed over is on the broker; nothing more is taken meanwhile."""
+        """Wait until everything handed over before is on the broker; others go on publishing."""
         await super().flush()
         if self._librdkafka is not None:
-            async with self._turn:
-                await asyncio.get_running_loop().run_in_executor(self._joiner, self._join)
-            self._check()
+            async with self._flushing:
+                await self._acknowledged()  # a flush may have been cancelled
+                self._librdkafka.cut()
+                await self._acknowledged()
 
-    def _join(self) -> None:
+    async def _acknowledged(self) -> None:
         librdkafka = self._connected()
-        while librdkafka.flush(_JOIN_POLL_S) and not self._failure:
-            pass
+        while librdkafka.unacknowledged:
+            await asyncio.sleep(_ACKNOWLEDGED_POLL_S)
+            librdkafka.poll()
+            self._check()
 
     def _not_delivered(self, topic: str, reason: str) -> None:
         self._failure = self._failure or f"an output to {topic} was not delivered: {reason}"

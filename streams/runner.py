@@ -131,7 +131,7 @@ class Runner:
     async def process(self, chunks: Sequence[Chunk]) -> None:
         """Process chunks, those of a partition in order, and mark them done; never raises, except when cancelled."""
         # What a seek or a rebalance has overtaken comes again.
-        begun = [chunk for chunk in chunks if self._tracker.begin(chunk.tp, chunk.span)]
+        begun = [chunk for chunk in chunks if self._tracker.begin(chunk.span)]
         if not begun:
             return
         given = [Chunk.join(some) for some in by_partition(begun, sys.maxsize)]

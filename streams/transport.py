@@ -203,7 +203,7 @@ class Consumer(driver.Consumer):
             self._ahead = ensure_future(self._poll(timeout))
             self._ahead.add_done_callback(_retrieved)
         for tp, record in self.scheduler.iterate(records):
-            if isinstance(record, Chunk) and not self.tracker.holds(tp, record.span):
+            if isinstance(record, Chunk) and record.span.forgotten:
                 continue
             if not self.flow_active or self.should_stop or self.app.consumer_generation_id != generation_id:
                 return  # what is left was registered: it blocks commits until the seek that follows

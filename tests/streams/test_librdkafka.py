@@ -76,6 +76,42 @@ def test_a_full_queue_says_where_it_stopped(broker: EmbeddedBroker) -> None:
     assert [m.value() for m in read(broker, 0, 30)] == [b"%d" % i for i in range(30)]
 
 
+def test_what_was_handed_over_before_a_cut_is_counted_until_it_is_acknowledged(broker: EmbeddedBroker) -> None:
+    client = producer(broker, [])
+    assert client.unacknowledged == 0
+    messages = Messages.of([b"k"] * 3, [b"v"] * 3, [[]] * 3)
+    client.produce(NAME, messages, 0, 3)
+    client.flush(20)
+    broker.delay(300)
+    client.produce(NAME, messages, 0, 2)
+    client.cut()
+    assert client.unacknowledged == 2
+    client.produce(NAME, messages, 0, 1)
+    with pytest.raises(RuntimeError, match="2 records"):
+        client.cut()
+    assert client.unacknowledged == 2
+    client.flush(20)
+    assert client.unacknowledged == 0
+    client.cut()
+    assert client.unacknowledged == 0
+    client.close()
+
+
+def test_what_stood_in_no_queue_or_failed_is_not_taken_for_acknowledged(broker: EmbeddedBroker) -> None:
+    client = producer(broker, [], **{"queue.buffering.max.messages": 10, "linger.ms": 1000})
+    came = client.produce(NAME, Messages.of([b"k"] * 30, [b"v"] * 30, [[]] * 30), 0, 30)
+    client.cut()
+    assert client.unacknowledged == came == 10
+    client.flush(20)
+    assert client.unacknowledged == 0
+    broker.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 20)
+    client.produce(NAME, Messages.of([b"k"], [b"v"], [[]]), 0, 1)
+    client.cut()
+    assert client.flush(20) == 0
+    assert client.unacknowledged == 1
+    client.close()
+
+
 def test_what_is_too_large_is_an_error_and_what_stood_before_it_arrives(broker: EmbeddedBroker) -> None:
     client = producer(broker, [], **{"message.max.bytes": 2000})
     messages = Messages.of([None] * 2, [b"small", b"x" * 3000], [[], []])

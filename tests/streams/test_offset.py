@@ -16,7 +16,7 @@ def tracker(position: int | None = 0) -> OffsetTracker[str]:
 
 
 def do(t: OffsetTracker[str], span: Span) -> None:
-    assert t.begin("p", span)
+    assert t.begin(span)
     t.finish(span)
     t.leave(span)
 
@@ -56,10 +56,10 @@ def test_a_commit_that_failed_is_tried_again() -> None:
 def test_what_a_seek_has_overtaken_cannot_be_begun_nor_committed() -> None:
     t = tracker()
     waiting, working = t.register("p", 0, 5), t.register("p", 5, 9)
-    assert t.begin("p", working)
+    assert t.begin(working)
     t.seek({"p": 0})
     t.finish(working)
-    assert not t.begin("p", waiting)
+    assert not t.begin(waiting)
     assert t.committable("p") is None
     do(t, t.register("p", 0, 5))
     assert t.committable("p") == 5
@@ -69,7 +69,7 @@ def test_revoked_partitions_are_forgotten() -> None:
     t = tracker()
     span = t.register("p", 0, 5)
     t.revoke(["p", "never-assigned"])
-    assert not t.begin("p", span)
+    assert not t.begin(span)
     assert t.partitions() == []
     t.committed({"p": 5})
     assert t.committable("p") is None
@@ -95,7 +95,7 @@ def test_busy_counts_spans_being_worked_on() -> None:
     t = tracker()
     span = t.register("p", 0, 1)
     assert t.busy == 0
-    t.begin("p", span)
+    t.begin(span)
     assert t.busy == 1
     t.leave(span)
     assert t.busy == 0

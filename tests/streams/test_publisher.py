@@ -85,6 +85,24 @@ def test_a_flush_ends_while_others_go_on_publishing() -> None:
     assert done.stdout == "done\n", done.stderr
 
 
+def test_others_publish_while_a_flush_waits() -> None:
+    body = f"""
+    record = lambda: Messages.of([b"k"], [b"x"], [[]])
+    await producer.publish("{NETWORK_KEYED.name}", record())
+    await producer.flush()
+    await producer.publish("{NETWORK_KEYED.name}", record())
+    flushing = asyncio.create_task(producer.flush())
+    await asyncio.sleep(0.05)
+    await producer.publish("{NETWORK_KEYED.name}", record())
+    assert not flushing.done()
+    await flushing
+    """
+    with EmbeddedBroker() as broker:
+        broker.delay(200)
+        done = run(broker.address, body, timeout_s=30)
+    assert done.stdout == "done\n", done.stderr
+
+
 def refuse(broker: EmbeddedBroker) -> None:
     broker.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 20)
 
