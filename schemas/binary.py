@@ -21,7 +21,7 @@ class Binary:
     data
         All of them, and whatever lies between.
     at, size
-        int64 `[n]`: where each begins, and its bytes; a size of -1 is None.
+        int64 `[n]`, contiguous: where each begins, and its bytes; a size of -1 is None.
     """
 
     data: bytes

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from schemas.batch import Rejection
+from schemas.binary import Binary
 from schemas.error import LateRecord, ValidationError
 from schemas.header import Headers
 from schemas.topic import DEAD_LETTER, LATE, Topic
@@ -83,10 +84,11 @@ class Outlet:
         """Publish the outputs; what is too large for the broker becomes a reject of its input."""
         oversized: list[Rejection] = []
         limit = self._settings.output_max_bytes - _HEADER_OVERHEAD_BYTES
+        origin, key = Binary.of(made.origins), Binary.of(made.keys)
         for topic, output in made.result.outputs.items():
             if not len(output.row):
                 continue
-            messages = self._envelopes[topic].encode(output, made.origins, made.keys, trace)
+            messages = self._envelopes[topic].encode(output, origin, key, trace)
             size = messages.value.size
             if size.max() > limit:
                 for i in np.flatnonzero(size > limit).tolist():

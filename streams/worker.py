@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import faust
 
-from schemas import json_reader, json_writer
+from schemas import json_reader, json_writer, stamp
 from schemas.error import DwcpError, InfraError
 from schemas.topic import INPUTS, KEYED
 from streams import librdkafka
@@ -63,6 +63,7 @@ def warm(agents: Iterable[Agent]) -> None:
         agent.warm()
     json_reader.warm()
     json_writer.warm()
+    stamp.warm()
     librdkafka.warm()
 
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final
 
 from schemas.batch import Rejection, Result
+from schemas.binary import Binary
 from schemas.error import LateRecord
 from schemas.header import Headers
 from schemas.topic import DEAD_LETTER, LATE, PARTITIONS, Topic
@@ -108,7 +109,7 @@ class _Lane:
         traced = traces(records)
         trace = None if traced is None else [traced[r] for r in work.row.tolist()]
         for topic, output in result.outputs.items():
-            made = self._envelopes[topic].encode(output, work.origins, work.keys, trace)
+            made = self._envelopes[topic].encode(output, Binary.of(work.origins), Binary.of(work.keys), trace)
             rows = work.row[output.row].tolist()
             for row, key, value, head in zip(rows, made.keys, made.values, made.headers, strict=True):
                 self._out.add(topic, records[row].timestamp_ms, key, value, head)

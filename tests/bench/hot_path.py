@@ -26,6 +26,7 @@ from offline.simulator.payload import generated
 from online_models.partition import PartitionState
 from online_models.parts import Parts
 from schemas.batch import Batch, Result
+from schemas.binary import Binary
 from schemas.topic import INPUTS, Topic
 from streams import garbage
 from streams.agent import Agent
@@ -155,7 +156,8 @@ def _step(
     result = stepper.step(held, work)
     stepped = clock()
     encoded = {
-        topic: envelopes[topic].encode(output, work.origins, work.keys) for topic, output in result.outputs.items()
+        topic: envelopes[topic].encode(output, Binary.of(work.origins), Binary.of(work.keys))
+        for topic, output in result.outputs.items()
     }
     written = clock()
     for topic, messages in encoded.items():

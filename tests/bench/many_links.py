@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from agents import network
+from schemas.binary import Binary
 from schemas.network import NetworkSample
 from schemas.topic import NETWORK_KEYED, NETWORK_SCORE
 from streams import garbage
@@ -97,7 +98,7 @@ class Links:
         result = self._stepper.step(held, work)
         for envelope in self._envelopes:
             if envelope.topic in result.outputs:
-                envelope.encode(result.outputs[envelope.topic], work.origins, work.keys)
+                envelope.encode(result.outputs[envelope.topic], Binary.of(work.origins), Binary.of(work.keys))
         if NETWORK_SCORE in result.outputs:
             self.scored += len(result.outputs[NETWORK_SCORE].row)
 

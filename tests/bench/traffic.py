@@ -21,6 +21,7 @@ from offline.simulator.bank import measure
 from offline.simulator.fleet import Fleet, FleetPlan
 from offline.simulator.payload import generated
 from schemas import header
+from schemas.binary import Binary
 from schemas.topic import INPUTS, Topic
 from streams.agent import Agent
 from streams.changelog import Record
@@ -69,7 +70,7 @@ def keyed_records(given: Mapping[Topic, Sequence[Record]], agents: Sequence[Agen
             some = records[at : at + 10_000]
             work = stepper.decode(some, 0)
             for topic, output in stepper.step(held, work).outputs.items():
-                made = Envelope(topic, agent.name).encode(output, work.origins, work.keys)
+                made = Envelope(topic, agent.name).encode(output, Binary.of(work.origins), Binary.of(work.keys))
                 for key, value, own in zip(made.keys, made.values, made.headers, strict=True):
                     into = found[topic]
                     into.append(Record(key, value, len(into), 0, own))

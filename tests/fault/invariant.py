@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from agents import compression, ingest, network, system
+from schemas.binary import Binary
 from schemas.header import CE_ID, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC, ORIGIN
 from schemas.topic import DEAD_LETTER, INPUTS, KEYED, LATE, OCCASIONAL, OUTPUTS, Topic
 from streams.agent import Agent
@@ -190,7 +191,7 @@ def replay(
         work = stepper.admit(held, piece, stepper.decode(piece, partition))
         result = stepper.step_each(held, work) if _is_poison(piece) else stepper.step(held, work)
         for topic, output in result.outputs.items():
-            made = Envelope(topic, agent.name).encode(output, work.origins, work.keys)
+            made = Envelope(topic, agent.name).encode(output, Binary.of(work.origins), Binary.of(work.keys))
             ids = [dict(h)[CE_ID] for h in made.headers]
             outputs.setdefault(topic, {}).update(zip(ids, made.values, strict=True))  # type: ignore[arg-type]
         reasons |= {piece[r.row].offset: r.error.reason for r in work.rejected}

@@ -10,6 +10,7 @@ from schemas import header
 from schemas.avro.frame import single_object_prefix
 from schemas.avro.schema import schema_of
 from schemas.batch import Output
+from schemas.binary import Binary
 from schemas.drift import DriftAlert
 from schemas.error import InfraError
 from schemas.topic import DRIFT_ALERT, INPUTS, NETWORK_RAW, OUTPUTS
@@ -28,7 +29,7 @@ def encoded(wire: Wire) -> tuple[bytes, dict[str, bytes | None]]:
     codec = wire.codec(DRIFT_ALERT)
     columns = {n: c for n, c in codec.columns([ALERT]).items() if n != "id"}
     envelope = Envelope(DRIFT_ALERT, "a", codec)
-    made = envelope.encode(Output(np.zeros(1, np.intp), columns), [b"raw/0/1"], [None])
+    made = envelope.encode(Output(np.zeros(1, np.intp), columns), Binary.of([b"raw/0/1"]), Binary.of([None]))
     (value,), (headers,) = made.values, made.headers
     return value, dict(headers)
 

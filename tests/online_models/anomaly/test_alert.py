@@ -12,6 +12,7 @@ from online_models.anomaly.maintenance import WINDOWS, Maintenance
 from online_models.anomaly.rule import SEVERITIES
 from online_models.anomaly.state import SystemState
 from schemas.batch import Batch, Control, Result
+from schemas.binary import Binary
 from schemas.error import ValidationError
 from schemas.feedback import AnomalyFeedback, type_of
 from schemas.system import Anomaly, SystemMetrics
@@ -46,7 +47,7 @@ def alerts(result: Result, origin: Sequence[bytes]) -> list[Anomaly]:
     if SYSTEM_ANOMALY not in result.outputs:
         return []
     output = result.outputs[SYSTEM_ANOMALY]
-    values = Envelope(SYSTEM_ANOMALY, "test").encode(output, origin, [None] * len(origin)).values
+    values = Envelope(SYSTEM_ANOMALY, "test").encode(output, Binary.of(origin), Binary.of([None] * len(origin))).values
     return [msgspec.json.decode(value, type=Anomaly) for value in values]
 
 

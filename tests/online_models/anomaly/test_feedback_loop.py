@@ -9,6 +9,7 @@ import pytest
 from online_models.anomaly.feedback import BOUNDS, REMEMBERED, Thresholds
 from online_models.anomaly.rule import GROUPS, TYPES
 from online_models.anomaly.state import SystemState
+from schemas.binary import Binary
 from schemas.feedback import AnomalyFeedback, ThresholdChange
 from schemas.topic import SYSTEM_ANOMALY, SYSTEM_THRESHOLD
 from streams.envelope import Envelope
@@ -111,7 +112,7 @@ def test_which_type_a_word_is_about(feedback: AnomalyFeedback, kind: str) -> Non
 def _change(state: SystemState, feedback: AnomalyFeedback, number: int) -> ThresholdChange:
     control = word(feedback, number)
     output = state.control(control).outputs[SYSTEM_THRESHOLD]
-    made = Envelope(SYSTEM_THRESHOLD, "test").encode(output, [control.origin], [None])
+    made = Envelope(SYSTEM_THRESHOLD, "test").encode(output, Binary.of([control.origin]), Binary.of([None]))
     (key,), (value,) = made.keys, made.values
     change = msgspec.json.decode(value, type=ThresholdChange)
     assert key == change.anomaly_type.encode()

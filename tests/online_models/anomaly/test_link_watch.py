@@ -14,6 +14,7 @@ from online_models.anomaly.link_record import LINK_TYPES
 from online_models.anomaly.link_watch import LinkWatch
 from online_models.anomaly.state import SystemState
 from schemas.batch import Control, Result
+from schemas.binary import Binary
 from schemas.feedback import AnomalyFeedback, about_link, type_of
 from schemas.network import NetworkSample
 from schemas.system import Anomaly
@@ -68,7 +69,9 @@ def told(records: Sequence[NetworkSample], state: LinkWatch | None = None) -> li
     result = (LinkWatch() if state is None else state).step(batch)
     if SYSTEM_ANOMALY not in result.outputs:
         return []
-    made = Envelope(SYSTEM_ANOMALY, "test").encode(result.outputs[SYSTEM_ANOMALY], batch.origin, batch.key)
+    made = Envelope(SYSTEM_ANOMALY, "test").encode(
+        result.outputs[SYSTEM_ANOMALY], Binary.of(batch.origin), Binary.of(batch.key)
+    )
     keys, values = made.keys, made.values
     assert set(keys) == {b"a:b"}
     return [msgspec.json.decode(value, type=Anomaly) for value in values]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from online_models.anomaly.state import SystemState
+from schemas.binary import Binary
 from schemas.system import Anomaly, SystemMetrics
 from schemas.topic import SYSTEM_ANOMALY
 from streams.envelope import Envelope
@@ -36,7 +37,7 @@ def opened(records: list[SystemMetrics]) -> list[tuple[str, int]]:
     output = SystemState().step(batch).outputs.get(SYSTEM_ANOMALY)
     if output is None:
         return []
-    values = Envelope(SYSTEM_ANOMALY, "test").encode(output, batch.origin, batch.key).values
+    values = Envelope(SYSTEM_ANOMALY, "test").encode(output, Binary.of(batch.origin), Binary.of(batch.key)).values
     said = [msgspec.json.decode(value, type=Anomaly) for value in values]
     named = [one for one in said if one.status == "open" and one.anomaly_type != "unknown"]
     return [(one.anomaly_type, (one.timestamp - records[0].timestamp) // 5000) for one in named]

@@ -22,6 +22,7 @@ from online_models.drift.watch import (
 from online_models.parts import Parts
 from online_models.selector.state import CompressionState
 from schemas.batch import Control
+from schemas.binary import Binary
 from schemas.drift import DriftAlert
 from schemas.model import Manifest, ModelAnnouncement
 from schemas.topic import COMPRESSION_PREDICTION, DRIFT_ALERT, NETWORK_FORECAST
@@ -162,7 +163,7 @@ def test_a_changed_fleet_is_alerted_by_feature() -> None:
     state = SelectorInputWatch(window_ms=60_000, least=500)
     batch = transfers_of(changed)
     output = state.step(batch).outputs[DRIFT_ALERT]
-    values = Envelope(DRIFT_ALERT, "test").encode(output, batch.origin, batch.key).values
+    values = Envelope(DRIFT_ALERT, "test").encode(output, Binary.of(batch.origin), Binary.of(batch.key)).values
     alerts = [msgspec.json.decode(value, type=DriftAlert) for value in values]
     assert {alert.feature for alert in alerts} == {"rtt_ms"}
     assert {alert.statistic for alert in alerts} == {"psi", "ks"}
