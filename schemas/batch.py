@@ -251,6 +251,6 @@ def _joined(outputs: Sequence[Output]) -> Output:
 
 
 def _concatenated(pieces: Sequence[Sequence[Any] | NDArray[Any]]) -> Sequence[Any] | NDArray[Any]:
-    if all(isinstance(piece, np.ndarray) for piece in pieces):
+    if isinstance(pieces[0], np.ndarray):
         return np.concatenate(pieces)
     return [value for piece in pieces for value in piece]
