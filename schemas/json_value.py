@@ -1,27 +1,32 @@
-"""JSON values, compiled: each writes one into a buffer and returns where it ends.
+"""JSON values, compiled: each writes one to an address and returns where it ends.
 
 Numbers are written as msgspec writes them: the fewest digits that read back as the same double, with an
-exponent where plain digits would be long.
+exponent where plain digits would be long. Up to `SLACK` bytes beyond the end may be written.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from schemas.memory import bits_of, byte_at, float_at
+from schemas.digit import TENS, count_digits, put_digits, put_sixteen
+from schemas.memory import bits_of, byte_at, float_at, put_byte, put_word, word_at
 from schemas.shortest import shortest
 
+SLACK: Final = 24
 _PLAIN_UNTIL: Final = 16
 _PLAIN_FROM: Final = -5
 """Powers of ten of the first digit between which a number is written without an exponent."""
 
+_DIGITS: Final = 17
+"""Of a double at most."""
 
-def _letters(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), np.uint8)
+
+def _word(text: str) -> int:
+    return int.from_bytes(text.encode().ljust(8, b"\0"), "little")
 
 
 def _escaped() -> NDArray[np.uint8]:
@@ -33,158 +38,138 @@ def _escaped() -> NDArray[np.uint8]:
     return table
 
 
-_TENS: Final = 10 ** np.arange(1, 20, dtype=np.uint64)
-_PAIRS: Final = _letters("".join(f"{i:02}" for i in range(100)))
-_TRUE: Final = _letters("true")
-_FALSE: Final = _letters("false")
-_NULL: Final = _letters("null")
-_ZERO: Final = _letters("0.0")
-_HEX: Final = _letters("0123456789abcdef")
+_TRUE: Final = _word("true")
+_FALSE: Final = _word("false")
+_NULL: Final = _word("null")
+_ZERO: Final = _word("0.0")
+_SMALL: Final = _word("0.000000")
+_CODE: Final = _word("\\u00")
+_HEX: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
 _ESCAPED: Final = _escaped()
+_ONES: Final = 0x0101010101010101
+_HIGHEST: Final = 0x8080808080808080
 
 
 @njit(cache=True)
-def write_floats(out: NDArray[np.uint8], at: int, place: int, width: int) -> int:
+def write_floats(at: int, place: int, width: int) -> int:
     """An array of doubles."""
-    out[at] = ord("[")
+    put_byte(at, ord("["))
     at += 1
     for i in range(width):
         if i:
-            out[at] = ord(",")
+            put_byte(at, ord(","))
             at += 1
-        at = write_float(out, at, float_at(place + 8 * i))
-    out[at] = ord("]")
+        at = write_float(at, float_at(place + 8 * i))
+    put_byte(at, ord("]"))
     return at + 1
 
 
 @njit(cache=True)
-def write_text(out: NDArray[np.uint8], at: int, place: int, size: int) -> int:
+def write_text(at: int, place: int, size: int) -> int:
     """Text in quotes, UTF-8 as it is."""
-    out[at] = ord('"')
+    put_byte(at, ord('"'))
     at += 1
-    for i in range(size):
-        byte = byte_at(place + i)
+    end = place + size
+    while place < end:
+        if place + 8 <= end:
+            word = word_at(place)
+            if not _wants_escape(word):
+                put_word(at, word)
+                at += 8
+                place += 8
+                continue
+        byte = byte_at(place)
+        place += 1
         short = _ESCAPED[byte]
         if short == 0:
-            out[at] = byte
+            put_byte(at, byte)
             at += 1
-            continue
-        out[at], out[at + 1] = ord("\\"), short
-        at += 2
-        if short == ord("u"):
-            out[at], out[at + 1] = ord("0"), ord("0")
-            out[at + 2], out[at + 3] = _HEX[byte >> 4], _HEX[byte & 15]
-            at += 4
-    out[at] = ord('"')
+        elif short == ord("u"):
+            put_word(at, uint64(_CODE))
+            put_byte(at + 4, _HEX[byte >> 4])
+            put_byte(at + 5, _HEX[byte & 15])
+            at += 6
+        else:
+            put_byte(at, ord("\\"))
+            put_byte(at + 1, short)
+            at += 2
+    put_byte(at, ord('"'))
     return at + 1
 
 
+@njit(cache=True, inline="always")
+def _wants_escape(word: Any) -> bool:
+    """Whether one of eight bytes is a quote, a backslash or below a space, or stands after such a one."""
+    quote, backslash = word ^ uint64(ord('"') * _ONES), word ^ uint64(ord("\\") * _ONES)
+    found = (quote - uint64(_ONES)) & ~quote
+    found |= (backslash - uint64(_ONES)) & ~backslash
+    found |= (word - uint64(ord(" ") * _ONES)) & ~word
+    return (found & uint64(_HIGHEST)) != uint64(0)  # type: ignore[no-any-return]
+
+
 @njit(cache=True)
-def write_bool(out: NDArray[np.uint8], at: int, value: bool) -> int:
+def write_bool(at: int, value: bool) -> int:
     """True or false."""
-    return _write_word(out, at, _TRUE if value else _FALSE)  # type: ignore[no-any-return]
+    if value:
+        put_word(at, uint64(_TRUE))
+        return at + 4
+    put_word(at, uint64(_FALSE))
+    return at + 5
 
 
 @njit(cache=True)
-def _write_word(out: NDArray[np.uint8], at: int, word: NDArray[np.uint8]) -> int:
-    for i in range(len(word)):
-        out[at + i] = word[i]
-    return at + len(word)
-
-
-@njit(cache=True)
-def write_int(out: NDArray[np.uint8], at: int, value: int) -> int:
+def write_int(at: int, value: int) -> int:
     """A whole number."""
     magnitude = uint64(value)
     if value < 0:
-        out[at] = ord("-")
+        put_byte(at, ord("-"))
         at += 1
         magnitude = uint64(0) - magnitude
-    size: int = _count_digits(magnitude)
-    _write_digits(out, at, magnitude, size)
-    return at + size
+    return put_digits(at, magnitude)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)
-def write_float(out: NDArray[np.uint8], at: int, value: float) -> int:
+def write_float(at: int, value: float) -> int:
     """A double; null for what is no number."""
     bits = bits_of(value)
     magnitude = bits & uint64((1 << 63) - 1)
     if magnitude >= uint64(0x7FF << 52):
-        return _write_word(out, at, _NULL)  # type: ignore[no-any-return]
+        put_word(at, uint64(_NULL))
+        return at + 4
     if bits != magnitude:
-        out[at] = ord("-")
+        put_byte(at, ord("-"))
         at += 1
     if magnitude == 0:
-        return _write_word(out, at, _ZERO)  # type: ignore[no-any-return]
+        put_word(at, uint64(_ZERO))
+        return at + 3
     digits, exponent = shortest(magnitude)
-    while digits % uint64(10) == 0:
-        digits = uint64(digits // uint64(10))
-        exponent += 1
-    size = _count_digits(digits)
-    if _PLAIN_FROM <= size + exponent - 1 < _PLAIN_UNTIL:
-        return _write_plain(out, at, digits, size, exponent)  # type: ignore[no-any-return]
-    return _write_scientific(out, at, digits, size, exponent)  # type: ignore[no-any-return]
-
-
-@njit(cache=True)
-def _write_plain(out: NDArray[np.uint8], at: int, digits: int, size: int, exponent: int) -> int:
-    before = size + exponent  # digits before the point
-    if before <= 0:
-        for i in range(2 - before):
-            out[at + i] = ord("0")
-        out[at + 1] = ord(".")
+    size = count_digits(digits)
+    exponent += size - 1
+    digits *= TENS[_DIGITS - size]
+    before = exponent + 1  # digits before the point
+    if 0 < before <= _PLAIN_UNTIL:
+        size = _put_seventeen(at, digits)
+        first, rest = word_at(at + before), word_at(at + before + 8)
+        put_byte(at + before, ord("."))
+        put_word(at + before + 1, first)
+        put_word(at + before + 9, rest)
+        return at + max(size, before + 1) + 1
+    if before <= 0 and exponent >= _PLAIN_FROM:
+        put_word(at, uint64(_SMALL))
         at += 2 - before
-        _write_digits(out, at, digits, size)
-        return at + size
-    if exponent < 0:
-        _write_digits(out, at + 1, digits, size)
-        for i in range(before):
-            out[at + i] = out[at + i + 1]
-        out[at + before] = ord(".")
-        return at + size + 1
-    _write_digits(out, at, digits, size)
-    at += size
-    for _ in range(exponent):
-        out[at] = ord("0")
-        at += 1
-    out[at], out[at + 1] = ord("."), ord("0")
-    return at + 2
-
-
-@njit(cache=True)
-def _write_scientific(out: NDArray[np.uint8], at: int, digits: int, size: int, exponent: int) -> int:
-    _write_digits(out, at + 1, digits, size)
-    out[at] = out[at + 1]
+        return at + _put_seventeen(at, digits)
+    size = _put_seventeen(at + 1, digits)
+    put_byte(at, byte_at(at + 1))
     if size > 1:
-        out[at + 1] = ord(".")
-        at += size + 1
-    else:
-        at += 1
-    out[at] = ord("e")
-    return write_int(out, at + 1, size + exponent - 1)  # type: ignore[no-any-return]
+        put_byte(at + 1, ord("."))
+        at += size
+    put_byte(at + 1, ord("e"))
+    return write_int(at + 2, exponent)  # type: ignore[no-any-return]
 
 
-@njit(cache=True)
-def _count_digits(value: int) -> int:
-    size = 1
-    for power in _TENS:
-        if value < power:
-            break
-        size += 1
-    return size
-
-
-@njit(cache=True)
-def _write_digits(out: NDArray[np.uint8], at: int, value: int, size: int) -> None:
-    last = at + size
-    while value >= uint64(100):
-        rest = value
-        value = uint64(value // uint64(100))
-        pair = np.int64(rest - value * uint64(100))
-        last -= 2
-        out[last], out[last + 1] = _PAIRS[2 * pair], _PAIRS[2 * pair + 1]
-    if value >= uint64(10):
-        out[at], out[at + 1] = _PAIRS[2 * np.int64(value)], _PAIRS[2 * np.int64(value) + 1]
-    else:
-        out[at] = np.uint8(value) + ord("0")
+@njit(cache=True, inline="always")
+def _put_seventeen(at: int, digits: Any) -> int:
+    """Write seventeen digits; returns how many of them there are without the last zeros."""
+    first = uint64(digits // TENS[_DIGITS - 1])
+    put_byte(at, ord("0") + np.int64(first))
+    return _DIGITS - put_sixteen(at + 1, digits - first * TENS[_DIGITS - 1])  # type: ignore[no-any-return]

@@ -17,8 +17,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from schemas.binary import Binary
-from schemas.json_value import write_bool, write_float, write_floats, write_int, write_text
-from schemas.memory import address_of, copy, float_at, int_at
+from schemas.json_value import SLACK, write_bool, write_float, write_floats, write_int, write_text
+from schemas.memory import address_of, copy, float_at, int_at, put_byte, put_word, word_at
 
 _encoder = msgspec.json.Encoder()
 
@@ -36,6 +36,7 @@ _KIND, _SOURCE, _PLACE, _WIDTH, _NAME, _NAME_BYTES = range(6)
 """What is known of a field: `_PLACE` is which of its source's columns it is, `_WIDTH` that of a matrix."""
 
 _NUMBER_BYTES: Final = 27
+_WORD: Final = 8
 _INT_LIMIT: Final = 2.0**63
 
 
@@ -156,9 +157,9 @@ class JsonWriter:
         numbers, whole = _side_by_side(given.floats, np.float64), _side_by_side(given.ints, np.int64)
         text = Binary.lines(_encoder.encode_lines(given.objects))
         shared = [(address_of(numbers), 0, 0), (address_of(whole), 0, 0), _texts(text)]
-        out = np.empty(n * plan.row_bytes + given.text_bytes + len(text.data), np.uint8)
+        out = np.empty(n * plan.row_bytes + given.text_bytes + len(text.data) + SLACK, np.uint8)
         end = np.empty(n + 1, np.int64)
-        _write(out, end, plan.cells, np.array(shared + given.others))
+        _write(address_of(out), end, plan.cells, np.array(shared + given.others))
         return Binary(out[: end[n]].tobytes(), end[:-1], end[1:] - end[:-1])
 
     def _plan(self, kinds: tuple[int, ...]) -> _Plan:
@@ -183,14 +184,14 @@ class JsonWriter:
             elif kind != _CONSTANT:
                 cell[_SOURCE] = others
                 others += 1
-        held = Binary.of(names)
-        cells[:, _NAME], cells[:, _NAME_BYTES] = held.address, held.size
+        held = Binary.of([*names, bytes(_WORD)])  # copied by words
+        cells[:, _NAME], cells[:, _NAME_BYTES] = held.address[:-1], held.size[:-1]
         return _Plan(cells, held, int(held.size.sum() + (cells[:, _WIDTH] * _NUMBER_BYTES + 2).sum()) + 1)
 
 
 def warm() -> None:
     """Compile what writes."""
-    _write(np.empty(0, np.uint8), np.zeros(1, np.int64), np.zeros((0, 6), np.int64), np.zeros((0, 3), np.int64))
+    _write(0, np.zeros(1, np.int64), np.zeros((0, 6), np.int64), np.zeros((0, 3), np.int64))
 
 
 def _side_by_side(columns: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
@@ -203,43 +204,39 @@ def _texts(column: Binary) -> tuple[int, int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _write(
-    out: NDArray[np.uint8], end: NDArray[np.int64], cells: NDArray[np.int64], sources: NDArray[np.int64]
-) -> None:
+def _write(out: int, end: NDArray[np.int64], cells: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
     """Write every row; `end` says where each begins and the last ends."""
-    base = out.ctypes.data
     n = len(end) - 1
-    at = 0
+    at = out
     for row in range(n):
-        end[row] = at
+        end[row] = at - out
         for field in range(len(cells)):
-            copy(base + at, cells[field, _NAME], cells[field, _NAME_BYTES])
-            at += cells[field, _NAME_BYTES]
+            name, size = cells[field, _NAME], cells[field, _NAME_BYTES]
+            for i in range(0, size, _WORD):
+                put_word(at + i, word_at(name + i))
+            at += size
             kind, width = cells[field, _KIND], cells[field, _WIDTH]
             offset = 8 * (cells[field, _PLACE] * n + row * width)
             source = cells[field, _SOURCE]
             place = sources[source, 0] + offset
             if kind == _FLOAT:
-                at = write_float(out, at, float_at(place))
+                at = write_float(at, float_at(place))
             elif kind == _INT:
-                at = write_int(out, at, int_at(place, 0))
+                at = write_int(at, int_at(place, 0))
             elif kind == _JSON:
                 size = int_at(sources[source, 1] + offset, 0)
-                copy(base + at, sources[source, 2] + int_at(place, 0), size)
+                copy(at, sources[source, 2] + int_at(place, 0), size)
                 at += size
             elif kind == _FLOATS:
-                at = write_floats(out, at, place, width)
+                at = write_floats(at, place, width)
             elif kind == _TEXT:
                 size = int_at(sources[source, 1] + offset, 0)
-                at = write_text(out, at, sources[source, 2] + int_at(place, 0), size)
+                at = write_text(at, sources[source, 2] + int_at(place, 0), size)
             elif kind == _BOOL:
-                at = write_bool(out, at, int_at(place, 0) != 0)
+                at = write_bool(at, int_at(place, 0) != 0)
             elif kind == _OPTIONAL_INT:
                 value = float_at(place)
-                if -_INT_LIMIT < value < _INT_LIMIT:
-                    at = write_int(out, at, np.int64(value))
-                else:
-                    at = write_float(out, at, value)
-        out[at] = ord("}")
+                at = write_int(at, np.int64(value)) if -_INT_LIMIT < value < _INT_LIMIT else write_float(at, value)
+        put_byte(at, ord("}"))
         at += 1
-    end[-1] = at
+    end[-1] = at - out

@@ -70,6 +70,28 @@ def put_int(_: Any, base: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def put_byte(_: Any, address: Any, value: Any) -> Any:
+    """Set the byte at an address."""
+
+    def build(context: Any, builder: Any, __: Any, given: Any) -> Any:
+        builder.store(builder.trunc(given[1], _BYTE), builder.inttoptr(given[0], _BYTE.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), build
+
+
+@intrinsic
+def put_word(_: Any, address: Any, word: Any) -> Any:
+    """Set the eight bytes from an address on, which may be any; the lowest goes first."""
+
+    def build(context: Any, builder: Any, __: Any, given: Any) -> Any:
+        builder.store(given[1], builder.inttoptr(given[0], _WORD.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.uint64), build
+
+
+@intrinsic
 def copy(_: Any, to: Any, source: Any, size: Any) -> Any:
     """Copy bytes from one address to another; the two places do not overlap."""
 

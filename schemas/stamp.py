@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 from numpy.typing import NDArray
 
 from schemas.binary import Binary
-from schemas.json_value import write_int
+from schemas.digit import put_digits
 from schemas.memory import address_of, copy
 
 TIME_BYTES: Final = 24
@@ -126,7 +126,7 @@ def _stamp(
             at += suffix_size[i] + 1
         elif further:
             text[at] = ord(":")
-            at = write_int(text, at + 1, further)
+            at = put_digits(base + at + 1, uint64(further)) - base
         made[i, 1, 2] = at - begins[i]
     begins[n] = at
     is_plain = True
