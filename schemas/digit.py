@@ -4,6 +4,8 @@ Paul Khuong, How to print integers really fast (2017): two numbers of four digit
 eight digits are divided at once within a word, whose lowest byte is the first digit.
 """
 
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -23,7 +25,7 @@ _EIGHT: Final = 10**8
 def count_digits(value: Any) -> int:
     """How many digits a positive uint64 has."""
     below = (64 - leading_zeros(value)) * _LOG10_2 >> 12
-    return below + np.int64(value >= TENS[below])  # type: ignore[no-any-return]
+    return below + np.int64(value >= TENS[below])
 
 
 @njit(cache=True, inline="always")
@@ -44,7 +46,7 @@ def put_sixteen(place: int, value: Any) -> int:
     high, low = _digits_of_eight(top), _digits_of_eight(value - top * uint64(_EIGHT))
     put_word(place, high | uint64(_ZEROS))
     put_word(place + 8, low | uint64(_ZEROS))
-    return leading_zeros(low) >> 3 if low else 8 + (leading_zeros(high) >> 3)  # type: ignore[no-any-return]
+    return leading_zeros(low) >> 3 if low else 8 + (leading_zeros(high) >> 3)
 
 
 @njit(cache=True)

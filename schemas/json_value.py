@@ -4,6 +4,8 @@ Numbers are written as msgspec writes them: the fewest digits that read back as 
 exponent where plain digits would be long. Up to `SLACK` bytes beyond the end may be written.
 """
 
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import Any, Final
@@ -104,7 +106,7 @@ def _wants_escape(word: Any) -> bool:
     found = (quote - uint64(_ONES)) & ~quote
     found |= (backslash - uint64(_ONES)) & ~backslash
     found |= (word - uint64(ord(" ") * _ONES)) & ~word
-    return (found & uint64(_HIGHEST)) != uint64(0)  # type: ignore[no-any-return]
+    return (found & uint64(_HIGHEST)) != uint64(0)
 
 
 @njit(cache=True)
@@ -125,7 +127,7 @@ def write_int(at: int, value: int) -> int:
         put_byte(at, ord("-"))
         at += 1
         magnitude = uint64(0) - magnitude
-    return put_digits(at, magnitude)  # type: ignore[no-any-return]
+    return put_digits(at, magnitude)
 
 
 @njit(cache=True)
@@ -164,7 +166,7 @@ def write_float(at: int, value: float) -> int:
         put_byte(at + 1, ord("."))
         at += size
     put_byte(at + 1, ord("e"))
-    return write_int(at + 2, exponent)  # type: ignore[no-any-return]
+    return write_int(at + 2, exponent)
 
 
 @njit(cache=True, inline="always")
@@ -172,4 +174,4 @@ def _put_seventeen(at: int, digits: Any) -> int:
     """Write seventeen digits; returns how many of them there are without the last zeros."""
     first = uint64(digits // TENS[_DIGITS - 1])
     put_byte(at, ord("0") + np.int64(first))
-    return _DIGITS - put_sixteen(at + 1, digits - first * TENS[_DIGITS - 1])  # type: ignore[no-any-return]
+    return _DIGITS - put_sixteen(at + 1, digits - first * TENS[_DIGITS - 1])

@@ -1,7 +1,7 @@
 """Publishing batches: a Faust producer that also owns a librdkafka one.
 
 Faust's per-record sends keep going through aiokafka. Batches go through librdkafka
-(idempotent, lz4, murmur2 of the key), which takes a batch in one call. Both are flushed
+(idempotent, compressed, murmur2 of the key), which takes a batch in one call. Both are flushed
 together, and Faust flushes before every commit: outputs are on the broker before their
 inputs are committed.
 """
@@ -114,7 +114,7 @@ def producer_config(settings: Settings) -> dict[str, Any]:
     return client_config(settings) | {
         "client.id": f"{settings.app_id}-publisher",
         "enable.idempotence": True,
-        "compression.type": "lz4",
+        "compression.type": settings.compression,
         "linger.ms": settings.linger_ms,
         "partitioner": "murmur2_random",
         "delivery.report.only.error": True,

@@ -115,6 +115,10 @@ class Settings:
     linger_ms: float = _variable(
         "DWCP_LINGER_MS", "5", "how long the producer waits to fill a batch", kind.number(float, 0, 10_000, "ms")
     )
+    compression: str = _variable(
+        "DWCP_COMPRESSION", "lz4", "of outputs; `none` spares processors, and costs network and disks more bytes",
+        kind.choice("lz4", "zstd", "none"),
+    )  # fmt: skip
     delivery_timeout_s: float = _variable(
         "DWCP_DELIVERY_TIMEOUT_S", "30", "an output not delivered by then ends the worker with exit code 70",
         kind.number(float, 1, 3600, "s"),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
 
+import aiokafka
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.topic import NETWORK_KEYED
 from streams.embedded import PRODUCE, EmbeddedBroker
+from streams.librdkafka import Librdkafka
+from streams.message import Messages
+from streams.publisher import producer_config
+from streams.settings import Settings
 
 TOPIC_AUTHORIZATION_FAILED, NOT_ENOUGH_REPLICAS = 29, 19
 PROGRAM = """
@@ -101,6 +108,30 @@ def test_others_publish_while_a_flush_waits() -> None:
         broker.delay(200)
         done = run(broker.address, body, timeout_s=30)
     assert done.stdout == "done\n", done.stderr
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "none"])
+def test_workers_read_what_workers_compress(compression: str) -> None:
+    values = [b"the same words again and again %d " % i * 20 for i in range(50)]
+    with EmbeddedBroker() as broker:
+        settings = Settings.from_environment({"BROKER_URL": broker.address, "DWCP_COMPRESSION": compression})
+        client = Librdkafka(producer_config(settings), lambda topic, reason: None, logging.getLogger(__name__))
+        client.produce(NETWORK_KEYED.name, Messages.of([None] * 50, values, [[]] * 50), 0, 50, partition=3)
+        assert client.flush(20) == 0
+        client.close()
+        assert asyncio.run(read_by_aiokafka(broker.address, 3, 50)) == values
+
+
+async def read_by_aiokafka(address: str, partition: int, n: int) -> list[bytes]:
+    found: list[bytes] = []
+    async with asyncio.timeout(30):
+        async with aiokafka.AIOKafkaConsumer(bootstrap_servers=address) as consumer:
+            at = aiokafka.TopicPartition(NETWORK_KEYED.name, partition)
+            consumer.assign([at])
+            await consumer.seek_to_beginning(at)
+            while len(found) < n:
+                found += [record.value for some in (await consumer.getmany(timeout_ms=200)).values() for record in some]
+    return found
 
 
 def refuse(broker: EmbeddedBroker) -> None:

@@ -47,6 +47,7 @@ def test_broker_that_cannot_be(text: str) -> None:
         ("DWCP_WEB_PORT", "0"), ("DWCP_WEB_PORT", "65536"), ("DWCP_WEB_PORT", "http"), ("DWCP_WEB_PORT", "80.5"),
         ("DWCP_SESSION_TIMEOUT_S", "nan"), ("DWCP_SESSION_TIMEOUT_S", "inf"), ("DWCP_COMMIT_INTERVAL_S", "0"),
         ("DWCP_BATCH_MAX_RECORDS", "0"), ("DWCP_LINGER_MS", "-1"), ("DWCP_LOG_LEVEL", "loud"),
+        ("DWCP_COMPRESSION", "rar"),
         ("DWCP_FALSE_ALARMS_PER_NODE_DAY", "0"), ("DWCP_FALSE_ALARMS_PER_LINK_DAY", "many"),
         ("DWCP_FEEDBACK_RATE", "0.6"), ("DWCP_FEEDBACK_RATE", "-0.1"),
         ("DWCP_AMST_FACTORS", "lan=1"), ("DWCP_AMST_FACTORS", "dc"), ("DWCP_AMST_FACTORS", "dc=0"),
