@@ -79,7 +79,7 @@ def backtest_history(column: str, history: History, asked_ms: int, many: int = O
         How far ahead; at most a third of the series.
     """
     horizon = sound_horizon(history, asked_ms, SHARE)
-    origins = _origins(history, horizon, max(many, min(_LEAST_VALUES // (horizon * history.per_block), 8 * many)))
+    origins = origins_of(history, horizon, max(many, min(_LEAST_VALUES // (horizon * history.per_block), 8 * many)))
     rows = [_score(history, int(origin), horizon) for origin in origins]
     seconds = float(np.median([row.seconds for row in rows]))
     error, held, width, scale, size = (
@@ -155,7 +155,7 @@ def _usual(past: History, pool: Pool, horizon: int) -> tuple[NDArray[np.float64]
     return low[:, None, None], high[:, None, None]
 
 
-def _origins(history: History, horizon: int, many: int) -> NDArray[np.int64]:
+def origins_of(history: History, horizon: int, many: int) -> NDArray[np.int64]:
     """Blocks after which forecasts begin, evenly over the last half, or the last year where that is less."""
     last = history.blocks - horizon
     first = min(max(history.blocks // 2, 2 * history.season, last - _LAST_BLOCKS), last)

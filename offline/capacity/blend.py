@@ -3,7 +3,8 @@
 The pool forecasts the series' own past from up to 24 origins, the first after one season. A method's weight falls
 with its mean absolute error there, and faster the more certain it is that this is no chance: methods of equal merit
 share and bad ones vanish; no single one wins. The blend's residuals at the same origins give 95 % intervals by
-horizon, sided, made never narrower with the horizon, and wider by as much as the methods are at odds about the future.
+horizon, sided, never narrower with the horizon, and wider by as much as the methods are at odds about the future
+and by a share of what the load swings.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.capacity.history import History, fill, without_outliers
-from offline.capacity.interval import APART, reach
+from offline.capacity.interval import APART, RECENT_BLOCKS, SWING, reach, swing
 from offline.capacity.pool import METHODS, Pool, Table
 
 MODEL_NAME: Final = "blend"
@@ -48,6 +49,8 @@ class Outlook:
         beyond the present.
     apart
         How far each method's forecast is from the blend, by block, `[method, block]`.
+    bursts
+        By how much outliers of the last 60 blocks were off, 0 elsewhere, `[block, step]`.
     weights
         By method, summing to 1.
     ratio
@@ -64,6 +67,7 @@ class Outlook:
     upper: Table
     residual: NDArray[np.float64]
     apart: NDArray[np.float64]
+    bursts: NDArray[np.float64]
     weights: dict[str, float]
     ratio: float | None
     wape: float | None
@@ -99,8 +103,9 @@ def look_ahead(history: History, horizon: int, lift: NDArray[np.float64] | None 
     residual = actual - blended
     ahead = pool.forecast(blocks, horizon)
     predicted = np.tensordot(weight, ahead, 1)
-    odds = APART * np.maximum.accumulate(merit @ np.abs(ahead - predicted).mean(axis=2))
-    below, above = (side + odds for side in reach(residual))
+    farther = APART * np.maximum.accumulate(merit @ np.abs(ahead - predicted).mean(axis=2))
+    farther += SWING * swing(raw[-RECENT_BLOCKS:])
+    below, above = (side + farther for side in reach(residual))
     apart = (ahead - predicted).mean(axis=2)
     if lift is not None:
         predicted = predicted + lift.reshape(horizon, step)
@@ -113,7 +118,7 @@ def look_ahead(history: History, horizon: int, lift: NDArray[np.float64] | None 
     held = (residual >= -below[:, None]) & (residual <= above[:, None])
     return Outlook(
         history, predicted, np.maximum(predicted - below[:, None], floor), predicted + above[:, None],
-        meant - blended, apart,
+        meant - blended, apart, np.where(np.isfinite(raw), raw - clean, 0.0)[-RECENT_BLOCKS:],
         dict(zip(METHODS, weight.tolist(), strict=True)),
         error / naive if naive > 0.0 else None, error / size if size > 0.0 else None,
         float(held[known].mean()) if known.any() else 0.0,

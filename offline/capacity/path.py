@@ -8,19 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.capacity.blend import Outlook
-from offline.capacity.interval import APART, OTHER_SIDE
+from offline.capacity.interval import OTHER_SIDE
 
 PATHS: Final = 400
+APART: Final = 2.0
+"""How far beyond the method it was drawn for a path goes, in distances of that method from the blend."""
+
+SPREAD: Final = 0.5
+"""Deviation of the logarithm of how far a path's hours are off: the highest hour to come may be higher than any was."""
+
 LIKELY: Final = 0.25
 """Share of futures from which a level counts as reached: help that comes too late costs more than a look in vain."""
 
 
-def simulate(outlook: Outlook, seed: int = 1) -> NDArray[np.float64]:
+def simulate(outlook: Outlook, seed: int = 1, bursts: bool = False) -> NDArray[np.float64]:
     """Futures as the methods see them, with the errors that past forecasts made, `[path, step]`.
 
     A path is the forecast moved towards and past one method's, drawn by its weight, plus the block means of
-    one past origin's errors, as they went or mirrored, plus for each block how the steps of some past block were off;
-    outliers are left out. Errors of a horizon that was never seen whole go on from the last block seen.
+    one past origin's errors, as they went or mirrored, plus for each block how the steps of some past block were off.
+    Errors of a horizon that was never seen whole go on from the last block seen.
+
+    Parameters
+    ----------
+    bursts
+        Whether paths are those of single steps: with the outliers of past blocks, and each path's steps more or less
+        off than the past's. Otherwise they are of what lasts, for which capacity is added.
     """
     rng = np.random.default_rng(seed)
     level, inner = _parts(outlook.residual)
@@ -29,7 +41,11 @@ def simulate(outlook: Outlook, seed: int = 1) -> NDArray[np.float64]:
     method = rng.choice(len(outlook.apart), PATHS, p=list(outlook.weights.values()))
     horizon, step = outlook.predicted.shape
     moved = APART * outlook.apart[method] + sign * level[origin]
-    error = moved[:, :, None] + inner[rng.integers(0, len(inner), (PATHS, horizon))]
+    off = inner[rng.integers(0, len(inner), (PATHS, horizon))]
+    if bursts:
+        off = off + outlook.bursts[rng.integers(0, len(outlook.bursts), (PATHS, horizon))]
+        off = off * np.exp(SPREAD * rng.normal(size=(PATHS, 1, 1)))
+    error = moved[:, :, None] + off
     return (outlook.predicted + error).reshape(PATHS, horizon * step)
 
 

@@ -21,12 +21,13 @@ _LEAST_HORIZONS: Final = 3
 
 
 class Case(NamedTuple):
-    """One resource of a scope with its forecast."""
+    """One resource of a scope with its forecast, and how likely its critical level is reached to last, `[step]`."""
 
     name: str
     resource: Resource
     outlook: Outlook
     forecast: CapacityForecast
+    lasting: NDArray[np.float64]
 
 
 def make_case(scope: str, name: str, resource: Resource, outlook: Outlook, seed: int = 1) -> Case:
@@ -45,7 +46,7 @@ def make_case(scope: str, name: str, resource: Resource, outlook: Outlook, seed:
     assert resource.critical is not None
     history = outlook.history
     timestamp = history.end_ms - history.step_ms
-    paths = simulate(outlook, seed)
+    paths = simulate(outlook, seed, bursts=True)
     record = CapacityForecast(
         id=f"{scope}/{name}/{timestamp}:capacity.forecast",
         timestamp=timestamp,
@@ -67,7 +68,7 @@ def make_case(scope: str, name: str, resource: Resource, outlook: Outlook, seed:
         mase=None if outlook.ratio is None else round(outlook.ratio, _DIGITS),
         coverage=round(outlook.coverage, _DIGITS),
     )
-    return Case(name, resource, outlook, record)
+    return Case(name, resource, outlook, record, reached_by(simulate(outlook, seed), resource.critical))
 
 
 def make_plan(scope: str, cases: Sequence[Case], settings: Settings, generated_at_ms: int) -> CapacityPlan:
@@ -101,12 +102,12 @@ def make_plan(scope: str, cases: Sequence[Case], settings: Settings, generated_a
 def make_need(case: Case, settings: Settings) -> CapacityNeed:
     """What one resource needs.
 
-    `exceeds_at` is where the forecast reaches the critical level, or one future in four has reached it.
+    `exceeds_at` is where the forecast reaches the critical level, or one future in four has reached it by more than
+    a burst; `exceeds_probability` is that of any single step.
     """
     record, outlook, resource = case.forecast, case.outlook, case.resource
     step = outlook.history.per_block
-    chance = np.array(record.critical_probability)
-    at = first_reached(np.array(record.predicted), chance, record.critical_threshold)
+    at = first_reached(np.array(record.predicted), case.lasting, record.critical_threshold)
     exceeds_at = None if at is None else record.first_target_time + at * record.step_ms
     days = None if exceeds_at is None else (exceeds_at - record.timestamp) / DAY_MS
     recent = outlook.history.value[-step:]

@@ -38,7 +38,11 @@ Load = NDArray[np.float64]
 
 
 class Found(Struct):
-    """One scope: days of its crossing and exhaustion, None for never, and what was said of it day by day."""
+    """One scope: days of its crossing and exhaustion, None for never, and what was said of it day by day.
+
+    `reached` is whether it reaches the level within the horizon, `seen` whether what is measured does, outliers and
+    all: that is what the published probability is of.
+    """
 
     kind: str
     critical_day: float | None
@@ -47,6 +51,7 @@ class Found(Struct):
     urgent: list[bool]
     probability: list[float]
     reached: list[bool]
+    seen: list[bool]
     seconds: float
 
 
@@ -89,19 +94,20 @@ def watch(kind: str, seed: int, every: int = 1) -> Found:
     grows = kind.startswith("grows")
     day_peak = usual.reshape(DAYS, 24).max(axis=1)
     critical, exhausted = (_first(day_peak, level) if grows else None for level in (CRITICAL, EXHAUSTED))
-    found = Found(kind, critical, exhausted, [], [], [], [], 0.0)
+    found = Found(kind, critical, exhausted, [], [], [], [], [], 0.0)
     last = min(int(exhausted), DAYS) if exhausted is not None else DAYS - _HORIZON
     started = time.perf_counter()
     for day in range(FIRST_DAY, last, every):
         history = History(0, HOUR_MS, value[: 24 * day])
         outlook = look_ahead(history, _HORIZON)
-        chance = reached_by(simulate(outlook), CRITICAL)
-        at = first_reached(outlook.predicted.ravel(), chance, CRITICAL)
+        at = first_reached(outlook.predicted.ravel(), reached_by(simulate(outlook), CRITICAL), CRITICAL)
         days = None if at is None else history.step_ms * (at + 1) / DAY_MS
         found.days.append(day)
         found.urgent.append(urgency_of(days) == "URGENT")
-        found.probability.append(float(chance[-1]))
-        found.reached.append(bool((usual[24 * day : 24 * (day + _HORIZON)] >= CRITICAL).any()))
+        found.probability.append(float(reached_by(simulate(outlook, bursts=True), CRITICAL)[-1]))
+        ahead = slice(24 * day, 24 * (day + _HORIZON))
+        for what, load in ((found.reached, usual), (found.seen, value)):
+            what.append(bool((load[ahead] >= CRITICAL).any()))
     found.seconds = (time.perf_counter() - started) / max(len(found.days), 1)
     return found
 
@@ -117,7 +123,7 @@ def summarise(found: list[Found]) -> dict[str, object]:
     never = [f for f in found if not f.kind.startswith("grows")]
     urgent = [r for f in found for u, r in zip(f.urgent, f.reached, strict=True) if u]
     said = np.array([p for f in found for p in f.probability])
-    was = np.array([r for f in found for r in f.reached])
+    was = np.array([r for f in found for r in f.seen])
     bands = [(0.0, 0.05), (0.05, 0.25), (0.25, 0.75), (0.75, 0.95), (0.95, 1.01)]
     return {
         "exhausted": {kind: _leads([f for f in out if f.kind == kind]) for kind in KINDS[:2]},

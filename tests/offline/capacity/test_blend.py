@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from offline.capacity.blend import ORIGINS, choose_origins, look_ahead, reach, sound_horizon, weigh
+from offline.capacity.blend import ORIGINS, Outlook, choose_origins, look_ahead, reach, sound_horizon, weigh
 from offline.capacity.history import DAY_MS, HOUR_MS, History, fill
+from offline.capacity.interval import RECENT_BLOCKS, SWING, swing
 from offline.capacity.pool import METHODS, SIMPLE, Pool
 from offline.capacity.smoothing import BANK, smooth
 
@@ -105,9 +106,34 @@ def test_methods_at_odds_widen_the_interval(hourly: Make) -> None:
     value[-7 * 24 :] += 12.0
     moved = History(calm.first_ms, HOUR_MS, value)
     one, other = (look_ahead(history, 10) for history in (calm, moved))
-    below, above = reach(other.residual)
-    assert ((other.upper - other.lower).mean(axis=1) > 1.2 * (below + above)).all()
+
+    def farther(outlook: Outlook) -> np.ndarray:
+        below, above = reach(outlook.residual)
+        room = (outlook.upper - outlook.lower).mean(axis=1) - below - above
+        return np.asarray(room - 2 * SWING * swing(outlook.history.value[-24 * RECENT_BLOCKS :]))
+
+    assert (farther(other) > 3 * farther(one)).all()
     assert np.ptp(other.apart) > 3 * np.ptp(one.apart)
+
+
+def test_what_swings_may_move_by_a_share_of_it() -> None:
+    """Both repeat and are as noisy; the one that swings has more room to change for good."""
+    noise = np.random.default_rng(3).normal(0.0, 1.0, 24 * 60)
+    day = np.sin(2 * np.pi * np.arange(24 * 60) / 24)
+    one, other = (look_ahead(History(0, HOUR_MS, 60.0 + size * day + noise), 10) for size in (0.0, 20.0))
+    wider = ((other.upper - other.lower) - (one.upper - one.lower)).mean()
+    assert wider == pytest.approx(2 * SWING * 20.0 / np.sqrt(2), rel=0.15)
+
+
+def test_bursts_are_kept_where_they_were(hourly: Make) -> None:
+    calm = hourly(90)
+    value = calm.value.copy()
+    value[-30] += 60.0
+    value[100] += 60.0
+    bursts = look_ahead(History(calm.first_ms, HOUR_MS, value), 10).bursts
+    assert bursts.shape == (RECENT_BLOCKS, 24)
+    assert bursts.ravel()[-30] == pytest.approx(60.0, abs=5.0)
+    assert np.abs(np.delete(bursts.ravel(), -30)).max() < 10.0
 
 
 def test_intervals_never_narrow_and_hold_what_they_were_made_of() -> None:

@@ -35,6 +35,31 @@ def test_paths_spread_as_methods_differ(hourly: Make) -> None:
     assert moved.mean() == pytest.approx(0.25, abs=0.06)
 
 
+@pytest.fixture
+def bursty(hourly: Make) -> History:
+    """About 40 but for an hour in a hundred, which is at 90 or so."""
+    calm = hourly(60)
+    burst = np.where(np.random.default_rng(4).random(len(calm)) < 0.01, 50.0, 0.0)
+    return replace(calm, value=calm.value + burst)
+
+
+def test_bursts_come_again_but_do_not_last(bursty: History) -> None:
+    outlook = look_ahead(bursty, 10)
+    hours, lasting = (reached_by(simulate(outlook, bursts=which), 75.0)[-1] for which in (True, False))
+    assert hours > 0.6
+    assert lasting < 0.05
+
+
+def test_the_highest_hour_to_come_may_be_higher_than_any_was(hourly: Make) -> None:
+    """A month's highest is above the three before with one in four, were all alike; futures differ more than that."""
+    beyond = []
+    for seed in range(8):
+        history = hourly(90, seed=seed, noise=3.0)
+        paths = simulate(look_ahead(history, 30), bursts=True)
+        beyond.append(reached_by(paths, float(history.value.max()))[-1])
+    assert 0.25 < np.mean(beyond) < 0.65
+
+
 def test_the_same_seed_gives_the_same_paths(hourly: Make) -> None:
     outlook = look_ahead(hourly(40), 10)
     assert np.array_equal(simulate(outlook, 3), simulate(outlook, 3))

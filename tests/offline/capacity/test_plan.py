@@ -85,6 +85,14 @@ def test_the_time_line_is_in_order_and_ahead_of_the_need() -> None:
     assert plan.cost_estimate == pytest.approx(sum(need.cost_estimate for need in plan.needs.values()))
 
 
+def test_a_burst_is_told_but_nothing_is_urgent_for_it() -> None:
+    value = np.random.default_rng(0).normal(40.0, 2.0, 60 * 24)
+    value[::97] = 95.0
+    need = _plan(_case(History(0, HOUR_MS, value))).needs["storage"]
+    assert need.exceeds_probability > 0.6
+    assert (need.urgency, need.exceeds_at) == ("LOW", None)
+
+
 def test_latency_asks_for_no_capacity() -> None:
     need = _plan(_case(_line(480, 3.0), "latency", RESOURCES["latency"])).needs["latency"]
     assert (need.unit, need.add_pct, need.cost_estimate) == ("ms", 0.0, 0.0)
