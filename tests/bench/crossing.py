@@ -3,8 +3,8 @@
     python -m tests.bench.crossing DATA --json
 
 The series and parts of `tests/bench/outlook.py`, from points in their last half. No series has a critical level of its
-own, so six are asked of each: the median of its last 60 days plus .6 to 1.6 times the way to their highest hour, and the
-level that 1 % of their hours were above. Every series weighs alike.
+own, so six are asked of each: the median of its last 60 days plus .6 to 1.6 times the way to their highest hour, and
+the level that 1 % of their hours were above. Every series weighs alike.
 """
 
 from __future__ import annotations
