@@ -20,7 +20,7 @@ from offline.capacity.interval import APART, RECENT_BLOCKS, SWING, reach, swing
 from offline.capacity.pool import METHODS, Pool, Table
 
 MODEL_NAME: Final = "blend"
-MODEL_VERSION: Final = "2"
+MODEL_VERSION: Final = "3"
 
 ORIGINS: Final = 24
 REACH_BLOCKS: Final = 90

@@ -88,8 +88,10 @@ def test_the_time_line_is_in_order_and_ahead_of_the_need() -> None:
 def test_a_burst_is_told_but_nothing_is_urgent_for_it() -> None:
     value = np.random.default_rng(0).normal(40.0, 2.0, 60 * 24)
     value[::97] = 95.0
-    need = _plan(_case(History(0, HOUR_MS, value))).needs["storage"]
+    plan = _plan(_case(History(0, HOUR_MS, value)))
+    need = plan.needs["storage"]
     assert need.exceeds_probability > 0.6
+    assert " 0 % bursts aside" in plan.risks[0]
     assert (need.urgency, need.exceeds_at) == ("LOW", None)
 
 
