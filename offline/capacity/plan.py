@@ -173,7 +173,7 @@ def risks(case: Case) -> list[str]:
     chance = record.critical_probability[-1]
     if chance >= _LIKELY and max(record.predicted) < record.critical_threshold:
         found.append(f"{case.name}: {record.critical_threshold:g} is reached with {100 * chance:.0f} %, "
-                     f"{100 * case.lasting[-1]:.0f} % but for bursts, though not by the mean of the forecast")  # fmt: skip
+                     f"{100 * case.lasting[-1]:.0f} % but for bursts, not by the mean of the forecast")  # fmt: skip
     if record.mase is not None and record.mase > 1.0:
         found.append(f"{case.name}: in backtests last week's values were the better forecast")
     return found
