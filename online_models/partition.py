@@ -20,11 +20,13 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
+from online_models.capture import Capture, Piece, capture_of
+from online_models.room import Rows
 from online_models.served import Served, Shelf
-from online_models.slot import Key, Rows, SlotTable
+from online_models.slot import SlotTable
+from online_models.taken import Key
 from schemas.batch import Batch, Control, Result
 from schemas.error import StateError
 
@@ -43,24 +45,6 @@ class Undo(NamedTuple):
     known: list[Key]
     rows: Rows
     shared: dict[str, NDArray[Any]]
-
-
-PIECE_BYTES: Final = 500_000
-"""About what one piece of a capture holds; a snapshot of many keys is many pieces."""
-
-
-class _Piece(Struct, frozen=True):
-    """Wire form of a piece of a capture; the first one has what all keys share. Decoded without a copy.
-
-    `total` is how many keys the state had, `shared` holds the arrays that changed.
-    """
-
-    layout: str
-    total: int
-    gone: list[bytes | None]
-    keys: list[bytes | None]
-    rows: memoryview
-    shared: dict[str, memoryview]
 
 
 class PartitionState(ABC):
@@ -193,10 +177,10 @@ class PartitionState(ABC):
         """What was captured since `renew` was called, this included, is everything."""
         return self._table.renewed
 
-    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> list[bytes]:
+    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> Capture:
         """What changed since the last capture, or everything, in pieces.
 
-        The bytes are those of this moment: stepping on does not change them.
+        The bytes are those of this moment, whenever they are asked for: stepping on does not change them.
 
         Parameters
         ----------
@@ -207,7 +191,7 @@ class PartitionState(ABC):
         """
         if whole:
             self.renew()
-        keys, rows = self._table.take(None if whole else renew_bytes // self.row_bytes)
+        taken = self._table.take(None if whole else renew_bytes // self.row_bytes)
         changed = {
             name: array.copy()
             for name, array in self._shared.items()
@@ -216,14 +200,7 @@ class PartitionState(ABC):
         self._captured |= changed
         gone, self._gone = self._gone, []
         shared = {name: memoryview(array.tobytes()) for name, array in changed.items()}
-        pieces = []
-        each = max(PIECE_BYTES // rows.itemsize, 1)
-        for first in range(0, max(len(keys), 1), each):
-            some = rows[first : first + each].view(np.uint8).data
-            piece = _Piece(self.layout, len(self._table), gone, keys[first : first + each], some, shared)
-            pieces.append(msgspec.msgpack.encode(piece))
-            gone, shared = [], {}
-        return pieces
+        return capture_of(self.layout, len(self._table), gone, taken, shared)
 
     def load(self, piece: bytes | memoryview) -> None:
         """Take a piece of a capture in, on top of those before it.
@@ -234,7 +211,7 @@ class PartitionState(ABC):
             When it has another layout or is damaged; the state is then of no use.
         """
         try:
-            found = msgspec.msgpack.decode(piece, type=_Piece)
+            found = msgspec.msgpack.decode(piece, type=Piece)
         except msgspec.DecodeError as exc:
             raise StateError("damaged", f"a capture does not decode: {exc}") from exc
         if found.layout != self.layout:
@@ -244,7 +221,7 @@ class PartitionState(ABC):
         self._table.drop(found.gone)
         self._table.reserve(found.total)
         self._table.put(found.keys, np.frombuffer(found.rows, self._table.dtype))
-        self._table.touch_all(False)
+        self._table.settle()
         if found.shared:
             self._load_shared(found.shared)
 

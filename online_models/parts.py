@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from online_models.capture import Capture
 from online_models.partition import PartitionState, Undo
 from online_models.served import Shelf
-from online_models.slot import Key
+from online_models.taken import Key
 from schemas.batch import Batch, Control, Result
 from schemas.error import StateError
 
@@ -89,14 +90,18 @@ class Parts:
         """What was captured since `renew` was called is everything."""
         return all(part.renewed for part in self.parts.values())
 
-    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> list[bytes]:
+    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> Capture:
         """What changed in every part since the last capture, and what is due; or everything."""
         each = renew_bytes // self.row_bytes  # rows, so that all parts come round together
-        return [
+        found = {
+            name: part.capture(whole=whole, renew_bytes=each * part.row_bytes) for name, part in self.parts.items()
+        }
+        pieces = (
             msgspec.msgpack.encode(_Piece(self._names, name, memoryview(piece)))
-            for name, part in self.parts.items()
-            for piece in part.capture(whole=whole, renew_bytes=each * part.row_bytes)
-        ]
+            for name, capture in found.items()
+            for piece in capture
+        )
+        return Capture(sum(map(len, found.values())), sum(capture.size for capture in found.values()), pieces)
 
     def load(self, piece: bytes | memoryview) -> None:
         """Take a piece of a capture in.

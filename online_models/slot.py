@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[Any]
-"""Structured array `[slot]`; its fields hold the arrays of one key side by side in memory."""
-
-Key = bytes | None
+from online_models.room import Room, Rows, unnamed
+from online_models.taken import Key, Taken
 
 LINE: Final = 64
 """Bytes that a processor fetches from memory at once."""
-
-_HUGE: Final = 8 << 20
-"""From so many bytes on, an array asks for huge pages: rows met in no order miss the small ones' addresses, too."""
 
 
 def row_dtype(*fields: tuple[Any, ...]) -> np.dtype[Any]:
@@ -65,59 +59,6 @@ def lined_dtype(*groups: Sequence[tuple[Any, ...]]) -> tuple[np.dtype[Any], tupl
     return found, tuple(lines)
 
 
-class Room:
-    """A zeroed array that grows where it stands: the system moves its pages, or adds some, and copies nothing.
-
-    Copying a million links would stop a worker for a second. Where the array is still looked at, or the
-    system cannot, it is copied after all.
-
-    Parameters
-    ----------
-    dtype
-        Of an element.
-    capacity
-        Elements to start with.
-
-    Attributes
-    ----------
-    array
-        `[capacity]`; replaced by `resize`.
-    """
-
-    def __init__(self, dtype: np.dtype[Any], capacity: int) -> None:
-        self._map = _mapped(dtype, capacity)
-        self.array: NDArray[Any] = np.frombuffer(self._map, dtype, capacity)
-
-    def resize(self, capacity: int) -> None:
-        """Have room for so many; what is new is zero."""
-        dtype, count = self.array.dtype, min(len(self.array), capacity)
-        kept = self.array
-        self.array = np.empty(0, dtype)
-        size = capacity * dtype.itemsize
-        try:
-            del kept  # a map that is looked at cannot be moved
-            self._map.resize(size)
-            _ask_huge(self._map)
-        except (BufferError, OSError, SystemError, ValueError):
-            old, self._map = self._map, _mapped(dtype, capacity)
-            moved = count * dtype.itemsize
-            self._map[:moved] = memoryview(old)[:moved]
-        self.array = np.frombuffer(self._map, dtype, capacity)
-
-
-def _mapped(dtype: np.dtype[Any], capacity: int) -> mmap.mmap:
-    found = mmap.mmap(-1, max(capacity * dtype.itemsize, 1), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    _ask_huge(found)
-    return found
-
-
-def _ask_huge(room: mmap.mmap) -> None:
-    """Ask for huge pages where the array is large and the system has them; what it was told, it keeps when it grows."""
-    if len(room) >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):
-            room.madvise(mmap.MADV_HUGEPAGE)
-
-
 class SlotTable:
     """Keys to rows of one preallocated structured array that grows by doubling.
 
@@ -146,6 +87,7 @@ class SlotTable:
         self._room = Room(dtype, capacity)
         self._touched = Room(np.dtype(np.bool_), capacity)
         self._due: int | None = None
+        self._taken: WeakSet[Taken] = WeakSet()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -166,7 +108,7 @@ class SlotTable:
         return self._room.array[: len(self._keys)]
 
     def index(self, keys: Iterable[Key]) -> NDArray[np.intp]:
-        """Slot of every key, in order; new keys get zeroed rows. All of them count as touched."""
+        """Slot of every key, in order; new keys get zeroed rows. All of them count as touched from now on."""
         slots = self._slots
         found = np.array([slots.setdefault(key, len(slots)) for key in keys], np.intp)
         new = len(slots) - len(self._keys)
@@ -174,8 +116,14 @@ class SlotTable:
             self._keys += reversed(list(islice(reversed(slots), new)))
             if len(slots) > len(self._room.array):
                 self.reserve(max(len(slots), 2 * len(self._room.array)))
-        self._touched.array[found] = True
+        self._touch(found)
         return found
+
+    def _touch(self, slots: NDArray[np.intp]) -> None:
+        """These rows are about to change."""
+        self._touched.array[slots] = True
+        for taken in self._taken:
+            taken.put_aside(slots)
 
     def reserve(self, capacity: int) -> None:
         """Have room for so many keys."""
@@ -192,8 +140,8 @@ class SlotTable:
         """No row is due."""
         return self._due is None
 
-    def take(self, due: int | None = 0) -> tuple[list[Key], Rows]:
-        """Keys and copies of the rows touched since the last call, in slot order.
+    def take(self, due: int | None = 0) -> Taken:
+        """The rows touched since the last call, as they are now, in slot order.
 
         Parameters
         ----------
@@ -208,25 +156,30 @@ class SlotTable:
             self._due = end if end < n else None
         touched = np.flatnonzero(flags)
         flags[:] = False
-        keys = self._keys
-        return [keys[slot] for slot in touched.tolist()], self._room.array[touched]
+        taken = Taken(self._room, touched, self._keys.copy())
+        self._taken.add(taken)
+        return taken
 
-    def touch_all(self, touched: bool = True) -> None:
-        """Count every row as touched, or none."""
-        self._touched.array[: len(self._keys)] = touched
+    def touch_all(self) -> None:
+        """Every row is about to change."""
+        self._touch(np.arange(len(self._keys)))
+
+    def settle(self) -> None:
+        """Count no row as touched."""
+        self._touched.array[: len(self._keys)] = False
 
     def peek(self, keys: Sequence[Key]) -> tuple[list[Key], Rows]:
         """Those of the keys that are there, and copies of their rows; touches nothing."""
         known = [key for key in dict.fromkeys(keys) if key in self._slots]
-        return known, self._room.array[[self._slots[key] for key in known]]
+        return known, self._room.array.take([self._slots[key] for key in known])
 
     def put(self, keys: Sequence[Key], rows: Rows) -> None:
         """Set the rows of these keys."""
         slots = self.index(keys)
         if len(slots) and slots[-1] - slots[0] == len(slots) - 1 and (np.diff(slots) == 1).all():
-            self._room.array[slots[0] : slots[-1] + 1] = rows
+            unnamed(self._room.array)[slots[0] : slots[-1] + 1] = unnamed(rows)
         else:
-            self._room.array[slots] = rows
+            unnamed(self._room.array)[slots] = unnamed(rows)
 
     def drop(self, keys: Iterable[Key]) -> None:
         """Forget these keys; the last ones take their places, so that the others need not move."""
@@ -235,7 +188,10 @@ class SlotTable:
             return
         slots, names, rows, touched = self._slots, self._keys, self._room.array, self._touched.array
         n = len(names)
-        for slot in sorted((slots.pop(key) for key in gone), reverse=True):
+        left = sorted((slots.pop(key) for key in gone), reverse=True)
+        for taken in self._taken:
+            taken.put_aside(np.array([*left, *range(n - len(left), n)]))
+        for slot in left:
             last = names.pop()
             if slot < len(names):
                 names[slot], slots[last] = last, slot

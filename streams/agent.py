@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeGuard
 from schemas.batch import Batch, Control, Result
 from schemas.topic import INPUTS, Topic
 from streams.metric import Gauges
+from streams.snapshot import Pieces
 
 Load = Callable[[bytes], Any]
 """Makes a verified model of an artifact's bytes; ModelError when it is none."""
@@ -59,8 +60,8 @@ class KeptState(State, Protocol):
         """What was captured since `renew` was called, this included, is everything."""
         ...
 
-    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> list[bytes]:
-        """What changed since the last capture, and some of what is due, or everything, in pieces that fit a record."""
+    def capture(self, *, whole: bool = False, renew_bytes: int = 0) -> Pieces:
+        """What changed since the last capture, and some of what is due, or everything, as it is now."""
         ...
 
     def load(self, piece: bytes | memoryview) -> None:

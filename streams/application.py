@@ -119,7 +119,8 @@ class Application(faust.App):
         if name not in self.stores:
             stepper = self._steppers[name]
             changelog = Changelog(stepper, self.settings, self.topic_ids) if stepper.agent.keeps is not None else None
-            self.stores[name] = StateStore(stepper, self.settings, changelog, self.producer.publish, self.metrics)
+            publish, flush = self.producer.publish, self.producer.flush
+            self.stores[name] = StateStore(stepper, self.settings, changelog, publish, flush, self.metrics)
         return self.stores[name]
 
     def assigned(self, committed: Mapping[TP, int | None]) -> None:
@@ -130,11 +131,16 @@ class Application(faust.App):
             mine = {tp.partition: offset for tp, offset in committed.items() if tp.topic == name}
             self._store_of(agent.name).assign(mine, settled=settled)
 
-    async def committed(self, positions: Mapping[TP, int]) -> None:
+    def committed(self, positions: Mapping[TP, int]) -> None:
         """Offsets that the broker confirmed."""
         for name, store in self.stores.items():
             topic = self.settings.name_of(self.declared[name].source)
-            await store.committed((tp.partition, at) for tp, at in positions.items() if tp.topic == topic)
+            store.committed((tp.partition, at) for tp, at in positions.items() if tp.topic == topic)
+
+    async def written(self) -> None:
+        """Wait until the snapshots of what was committed so far were handed over to the producer."""
+        for store in self.stores.values():
+            await store.written()
 
     async def capture(self, *, at_once: bool = False) -> None:
         """Capture what changed in every state, for the next snapshot."""

@@ -9,8 +9,8 @@ make two branches, both true, and the one that reaches further is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -70,12 +70,24 @@ class Chain(NamedTuple):
     contents: list[bytes]
 
 
-def split(label: Label, capture: Sequence[bytes], newest_origin: dict[str, int]) -> tuple[list[bytes], list[Headers]]:
-    """Values and headers of a snapshot's records, one per piece of the state's capture."""
-    contents = [Content(memoryview(piece), None if k else newest_origin) for k, piece in enumerate(capture)]
-    labels = [msgspec.structs.replace(label, part=k, parts=len(contents)) for k in range(len(contents))]
-    headers: list[Headers] = [[(header.SNAPSHOT, msgspec.json.encode(one))] for one in labels]
-    return [msgspec.msgpack.encode(content) for content in contents], headers
+class Pieces(Protocol):
+    """What was captured of a state: pieces that fit a record, each made when it is asked for, once."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pieces, about."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+def split(label: Label, capture: Pieces, newest_origin: dict[str, int]) -> Iterator[tuple[bytes, Headers]]:
+    """Value and headers of a snapshot's records, one per piece of the state's capture, made one at a time."""
+    for k, piece in enumerate(capture):
+        own = msgspec.json.encode(msgspec.structs.replace(label, part=k, parts=len(capture)))
+        yield msgspec.msgpack.encode(Content(memoryview(piece), None if k else newest_origin)), [(header.SNAPSHOT, own)]
 
 
 class SnapshotLog:

@@ -5,9 +5,10 @@
   records wait for that.
 - **Snapshot**: every interval, what changed is captured between two steps, and published once the
   offset it stands at is committed. So no snapshot is ever ahead of the committed offset, commits wait for
-  nothing, and a worker that was replaced without knowing it cannot publish a wrong one. When the chain
-  of snapshots outgrows the state, a round of renewal begins: each snapshot carries some of what did not change as well,
-  so that none is large; once everything came round, what was before is deleted.
+  nothing, and a worker that was replaced without knowing it cannot publish a wrong one. Its pieces are made
+  one by one while they are published, with steps in between, so that no step waits for a whole one. When the
+  chain of snapshots outgrows the state, a round of renewal begins: each snapshot carries some of what did not
+  change as well, so that none is large; once everything came round, what was before is deleted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Final
@@ -25,6 +26,7 @@ from schemas.header import Headers
 from schemas.topic import SIDE
 from streams.agent import is_kept
 from streams.changelog import Changelog, Restored
+from streams.fatal import die
 from streams.message import Messages
 from streams.metric import Gauges, Metrics
 from streams.publisher import Publish
@@ -66,11 +68,10 @@ class _Written:
 
 @dataclass(slots=True)
 class _Pending:
-    """A snapshot that waits for its offset to be committed, and the rounds that it opens and closes."""
+    """A snapshot that is not published yet: its records, made one by one, and the rounds that it opens and closes."""
 
     next_offset: int
-    values: list[bytes]
-    headers: list[Headers]
+    records: Iterator[tuple[bytes, Headers]]
     opens: _Round | None
     closes: _Round | None
 
@@ -86,19 +87,26 @@ class StateStore:
         How often to write, and where.
     changelog
         Where snapshots are; None for an agent that keeps none.
-    publish
-        Where snapshots go.
+    publish, flush
+        Where snapshots go, and what waits until they are there.
     metrics
         What is counted.
     """
 
     def __init__(
-        self, stepper: Stepper, settings: Settings, changelog: Changelog | None, publish: Publish, metrics: Metrics
+        self,
+        stepper: Stepper,
+        settings: Settings,
+        changelog: Changelog | None,
+        publish: Publish,
+        flush: Callable[[], Awaitable[None]],
+        metrics: Metrics,
     ) -> None:
         self._stepper = stepper
         self._settings = settings
         self._changelog = changelog
         self._publish = publish
+        self._flush = flush
         self._metrics = metrics
         self._name = stepper.agent.name
         self._writer = uuid.uuid4().hex[:12]
@@ -106,7 +114,7 @@ class StateStore:
         self._held: dict[int, Held] = {}
         self._written: dict[int, _Written] = {}
         self._pending: dict[int, _Pending] = {}
-        self._obsolete: dict[int, int] = {}
+        self._writing: dict[int, asyncio.Task[None]] = {}
         self._not_before = 0.0
         self._restoring: asyncio.Task[None] | None = None
 
@@ -139,9 +147,8 @@ class StateStore:
             for p, offset in committed.items()
             if settled and offset is not None and p in self._held and self._held[p].next_offset == offset
         }
-        for held in (self._held, self._written, self._pending, self._obsolete):
-            for p in set(held) - kept:
-                del held[p]
+        for p in {*self._held, *self._written, *self._pending} - kept:
+            self._forget(p)
         wanted = {p: offset for p, offset in committed.items() if offset is not None and p not in kept}
         if self._restoring is not None:
             self._restoring.cancel()
@@ -182,13 +189,19 @@ class StateStore:
 
     async def rewind(self, partition: int, limit: int) -> Held:
         """The partition's state anew, as it was before offset `limit`: after a step that failed half-way."""
-        for held in (self._held, self._written, self._pending):
-            held.pop(partition, None)
+        self._forget(partition)
         if self._changelog is None:
             self._held[partition] = self._start(limit)
         else:
             await self._restore({partition: limit})
         return self._held[partition]
+
+    def _forget(self, partition: int) -> None:
+        """A state that is not the partition's any more, and what is being published of it: half a snapshot is none."""
+        for held in (self._held, self._written, self._pending):
+            held.pop(partition, None)
+        if writing := self._writing.pop(partition, None):
+            writing.cancel()
 
     def _start(self, next_offset: int) -> Held:
         held = self._stepper.start()
@@ -261,32 +274,45 @@ class StateStore:
             base=base,
         )
         newest = {name.decode(): offset for name, offset in held.newest_origin.items()}
-        values, headers = split(label, capture, newest)
-        size = sum(map(len, values))
+        size = capture.size
         if round_ is not None:
             round_.size += size
         chain = closes.size if closes is not None else size + (0 if written is None else written.size)
         self._written[partition] = _Written(id_, next_offset, base, chain, None if closes is not None else round_)
-        self._pending[partition] = _Pending(next_offset, values, headers, opens, closes)
+        self._pending[partition] = _Pending(next_offset, split(label, capture, newest), opens, closes)
         return size
 
-    async def committed(self, positions: Iterable[tuple[int, int]]) -> None:
-        """Offsets that the broker confirmed: publish the snapshots that waited for them."""
-        if self._changelog is None:
-            return
-        loop = asyncio.get_running_loop()
-        if self._obsolete:  # a commit flushes first: the snapshots that replace these are on the broker
-            obsolete, self._obsolete = self._obsolete, {}
-            await loop.run_in_executor(None, self._changelog.trim, obsolete)
+    def committed(self, positions: Iterable[tuple[int, int]]) -> None:
+        """Offsets that the broker confirmed: begin to publish the snapshots that waited for them."""
         for p, offset in positions:
             pending = self._pending.get(p)
-            if pending is None or pending.next_offset > offset:
-                continue
-            del self._pending[p]
-            if pending.opens is not None:
-                pending.opens.begins = await loop.run_in_executor(None, self._changelog.end, p)
-            messages = Messages.of([None] * len(pending.values), pending.values, pending.headers)
-            await self._publish(self._changelog.topic, messages, partition=p)
-            self._metrics.snapshot_bytes.labels(self._name).inc(sum(map(len, pending.values)))
-            if pending.closes is not None and pending.closes.begins:
-                self._obsolete[p] = pending.closes.begins
+            if pending is not None and pending.next_offset <= offset and p not in self._writing:
+                self._writing[p] = asyncio.create_task(self._write(p, pending))
+                self._writing[p].add_done_callback(_check)
+
+    async def written(self) -> None:
+        """Wait until the snapshots that are being published were handed over to the producer."""
+        if self._writing:
+            await asyncio.wait(list(self._writing.values()))
+
+    async def _write(self, partition: int, pending: _Pending) -> None:
+        """Publish a snapshot piece by piece, others having their turn after each."""
+        assert self._changelog is not None
+        loop = asyncio.get_running_loop()
+        if pending.opens is not None:
+            pending.opens.begins = await loop.run_in_executor(None, self._changelog.end, partition)
+        counted = self._metrics.snapshot_bytes.labels(self._name)
+        for value, own in pending.records:
+            await self._publish(self._changelog.topic, Messages.of([None], [value], [own]), partition=partition)
+            counted.inc(len(value))
+            await asyncio.sleep(0)
+        if pending.closes is not None and pending.closes.begins:
+            await self._flush()  # what replaces the old ones is on the broker before they go
+            await loop.run_in_executor(None, self._changelog.trim, {partition: pending.closes.begins})
+        del self._pending[partition], self._writing[partition]
+
+
+def _check(writing: asyncio.Task[None]) -> None:
+    """End the process where a snapshot could not be written: a restart continues from the last one."""
+    if not writing.cancelled() and (failed := writing.exception()) is not None:
+        die(InfraError(f"a snapshot could not be written: {type(failed).__name__}: {failed}"))

@@ -282,7 +282,7 @@ class Consumer(driver.Consumer):
         if did_commit:
             self.tracker.committed({tp: at for tp, at in offsets.items() if self.takes_chunks(tp)})
             self.last_progress = self.last_move = monotonic()
-            await self.app.committed(offsets)
+            self.app.committed(offsets)
         return did_commit
 
     async def perform_seek(self) -> None:
@@ -306,9 +306,11 @@ class Consumer(driver.Consumer):
         while self.tracker.busy and monotonic() < deadline:
             await asyncio.sleep(0.005)
         await self.commit_and_end_transactions()
+        await self.app.written()
         await self.app.capture(at_once=True)
         floors = {tp: self.tracker.floor(tp) for tp in self.tracker.partitions()}
-        await self.app.committed({tp: floor for tp, floor in floors.items() if floor is not None})
+        self.app.committed({tp: floor for tp, floor in floors.items() if floor is not None})
+        await self.app.written()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is done, then forget the partitions."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from online_models.slot import Key, row_dtype
+from online_models.slot import row_dtype
+from online_models.taken import Key
 from schemas.feedback import EVERY_NODE, AnomalyFeedback
 from schemas.key import key_of
 

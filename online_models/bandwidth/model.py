@@ -22,7 +22,7 @@ from online_models.bandwidth.waiting import STEP
 from online_models.experiment.arm import TREATMENT
 from online_models.experiment.trial import Trial
 from online_models.served import ROLES, Model, Served, gauges
-from online_models.slot import Key
+from online_models.taken import Key
 from schemas.batch import Control
 from schemas.error import ModelError
 from schemas.network import HORIZON_MS

@@ -39,6 +39,9 @@ DRIFT_BLOCK: Final = 16
 TRUST_TURN_MS: Final = 300_000
 """Of event time, until a drift alert lowers the confidence of its type's links."""
 
+_GAUGED: Final = 2048
+"""Of more links than this the gauges' means are of so many, evenly spaced: each scrape waits for all it looks at."""
+
 
 class NetworkState(PartitionState):
     """One partition's links.
@@ -143,9 +146,12 @@ class NetworkState(PartitionState):
 
     def gauges(self) -> Mapping[str, tuple[float, float | None]]:
         """Errors beside their bars, coverage, and the means over links that dashboards show."""
+        n = float(len(self))
         links = self._table.rows
-        n = float(len(links))
+        if len(self) > _GAUGED:
+            links = links.take(np.arange(0, len(self), -(-len(self) // _GAUGED)))
         each = np.arange(len(links))
+        scale = n / max(len(links), 1)
         newest = links["window"][each, (links["count"] - 1) % WINDOW]
         newest_made = (links["made"] - 1) % PENDING
         short = links["said"][each, newest_made, PREDICTED].astype(np.uint32) << 16
@@ -157,7 +163,7 @@ class NetworkState(PartitionState):
             "network_duplicates": (float(self._seen[DUPLICATE]), None),
             "network_reordered": (float(self._seen[REORDERED]), None),
             "network_late": (float(self._seen[LATE]), None),
-            "forecast_confidence": (total_confidence(links), n),
+            "forecast_confidence": (scale * total_confidence(links), n),
             **overall_gauges(self._total),
             **quality_gauges(self._total, self._models, HORIZON_MS),
             **self._trained.gauges(),
@@ -167,8 +173,8 @@ class NetworkState(PartitionState):
             },
         }
         for m, target in enumerate(TARGETS):
-            found[f"current_{target}"] = (float(newest[:, m].sum()), n)
-            found[f"predicted_{target}"] = (float(predicted[:, m].sum()), n)
+            found[f"current_{target}"] = (scale * float(newest[:, m].sum()), n)
+            found[f"predicted_{target}"] = (scale * float(predicted[:, m].sum()), n)
         return found
 
     @classmethod

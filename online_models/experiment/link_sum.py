@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from online_models.experiment.promotion import Paired
-from online_models.slot import Rows, SlotTable, row_dtype
+from online_models.room import Rows
+from online_models.slot import SlotTable, row_dtype
 from schemas.error import StateError
 from schemas.field import LINK_TYPES
 

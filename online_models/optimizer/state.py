@@ -144,12 +144,12 @@ class OptimizerState(PartitionState):
         """The partition's minute is over: nodes' means, then the rollout or the triggers."""
         tuner = self._tuner[0]
         now = (int(tuner["minute"]) + 1) * MINUTE_MS
+        self._table.touch_all()
         rows = self._table.rows
         for slot in np.flatnonzero(rows["digest"] == 0).tolist():
             key = self._table.keys[slot] or b""
             rows["digest"][slot] = int.from_bytes(blake2b(key, digest_size=8).digest()) | 1
         close_node_minutes(rows)
-        self._table.touch_all()
         scope = f"{SCOPE}/{batch.partition}"
         if tuner["rollout"]["status"] == course.RUNNING:
             return self._go_on(scope, now)

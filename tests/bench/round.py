@@ -68,7 +68,7 @@ class _Rounds:
         self._tracker: OffsetTracker[TP] = OffsetTracker()
         self._records = records
         stepper, metrics = Stepper(agent, self._topic), Metrics()
-        store = StateStore(stepper, settings, None, _drop, metrics)
+        store = StateStore(stepper, settings, None, _drop, _drop, metrics)
         counts = {settings.name_of(topic): partitions for topic in TOPICS}
         self._runner = Runner(stepper, store, settings, self._tracker, _drop, metrics, Wire(settings), counts)
         self._lanes: list[list[Record]] = [[] for _ in range(partitions)]

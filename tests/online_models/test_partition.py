@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from online_models import partition
+from online_models import capture as capture_module
 from online_models.partition import HOUR_MS, IDLE_MS, PartitionState
 from schemas.batch import Batch
 from schemas.error import StateError
@@ -28,12 +28,12 @@ from tests.online_models.test_contract import CASES
 Make = Callable[[], Batch]
 
 
-def _load(state: PartitionState, capture: list[bytes]) -> None:
+def _load(state: PartitionState, capture: Iterable[bytes]) -> None:
     for piece in capture:
         state.load(piece)
 
 
-def _size(capture: list[bytes]) -> int:
+def _size(capture: Iterable[bytes]) -> int:
     return sum(map(len, capture))
 
 
@@ -107,7 +107,7 @@ def test_what_another_version_wrote_is_refused(state: Any, make: Make, always: A
 
     capture = _fed(state, make().take(0, 50), 50).capture()
     with pytest.raises(StateError) as refused:
-        Changed().load(capture[0])
+        Changed().load(next(iter(capture)))
     assert refused.value.reason == "layout"
 
 
@@ -116,7 +116,7 @@ def test_damaged_bytes_are_refused(damage: Callable[[bytes], bytes]) -> None:
     state, _, _ = CASES[0].values
     capture = _fed(state, CASES[0].values[1]().take(0, 50), 50).capture()
     with pytest.raises(StateError) as refused:
-        state().load(damage(capture[0]))
+        state().load(damage(next(iter(capture))))
     assert refused.value.reason == "damaged"
 
 
@@ -173,6 +173,35 @@ def test_a_step_across_an_hour_gives_one_result() -> None:
     assert encoded([(0, state().step(batch))]) == cut
 
 
+@pytest.mark.parametrize(("state", "make", "always"), CASES)
+@pytest.mark.parametrize("read", [0, 1], ids=["not begun", "begun"])
+def test_a_capture_is_of_its_moment_whenever_it_is_read(
+    state: Any, make: Make, always: Any, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_module, "PIECE_BYTES", 1)
+    batch = make()
+    half = len(batch) // 2
+    expected = list(_fed(state, batch.take(0, half), 600).capture())
+    fed = _fed(state, batch.take(0, half), 600)
+    capture = fed.capture()
+    assert len(capture) == len(expected)
+    pieces = [next(iter(capture)) for _ in range(read)]
+    for first in range(half, len(batch), 50):
+        fed.step(batch.take(first, min(first + 50, len(batch))))
+    assert [*pieces, *capture] == expected
+
+
+@pytest.mark.parametrize(("state", "record", "batch_of"), RECORDS)
+def test_a_capture_keeps_what_is_forgotten_meanwhile(state: Any, record: Any, batch_of: Any) -> None:
+    fed, copy = state(), state()
+    fed.step(batch_of([record(f"n{k}", START_MS + k) for k in range(300)]))
+    digest, capture = fed.digest(), fed.capture()
+    fed.step(batch_of([record("n299", START_MS + IDLE_MS + 2 * HOUR_MS)]))
+    assert len(fed) == 1
+    _load(copy, capture)
+    assert copy.digest() == digest
+
+
 def test_a_capture_is_plain_data() -> None:
     state, make, _ = CASES[0].values
     (piece,) = _fed(state, make().take(0, 5), 5).capture()
@@ -181,7 +210,7 @@ def test_a_capture_is_plain_data() -> None:
 
 @pytest.mark.parametrize("size", [1, 30_000])
 def test_a_capture_of_many_keys_comes_in_pieces(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition, "PIECE_BYTES", size)
+    monkeypatch.setattr(capture_module, "PIECE_BYTES", size)
     state, make, _ = CASES[0].values
     fed, copy = _fed(state, make(), 600), state()
     pieces = fed.capture()

@@ -11,8 +11,10 @@ import pytest
 from confluent_kafka import Producer
 
 from agents import system
+from online_models import capture
 from online_models.anomaly.state import SystemState
 from schemas import header
+from schemas.error import DwcpError
 from schemas.topic import SYSTEM_KEYED, SYSTEM_STATE
 from streams.agent import Agent, declare, is_kept
 from streams.changelog import Changelog, Record
@@ -28,6 +30,8 @@ from tests.online_models.stream import metric_stream
 
 VALUES = [msgspec.json.encode(m, enc_hook=float) for m in metric_stream(steps=150, nodes=4)]
 HALF, END = 300, 600
+PIECES = 4 * len(system.agent.state().parts)  # type: ignore[attr-defined]
+"""Of a snapshot in which every node of every part is a piece."""
 
 
 def key(at: int) -> bytes:
@@ -45,13 +49,23 @@ class Log:
         self.changelog = Changelog(self.stepper, self.settings, {})
         self.metrics = Metrics()
         self.written: list[tuple[Any, Any]] = []
-        self.store = StateStore(self.stepper, self.settings, self.changelog, self.publish, self.metrics)
+        self.flushed = 0
+        self.store = StateStore(self.stepper, self.settings, self.changelog, self.publish, self.flush, self.metrics)
 
     async def publish(self, topic: str, messages: Messages, *, partition: int = -1) -> None:
         self.written += zip(messages.values, messages.headers, strict=True)
         for key, value, own in zip(messages.keys, messages.values, messages.headers, strict=True):
             self.producer.produce(topic, value, key, partition, headers=own)
         self.producer.flush()
+
+    async def flush(self) -> None:
+        self.producer.flush()
+        self.flushed = len(self.written)
+
+    async def commit(self, end: int) -> None:
+        """Tell the store that the broker confirmed an offset, and wait for what it publishes then."""
+        self.store.committed([(2, end)])
+        await self.store.written()
 
     def fill(self) -> None:
         for at, value in enumerate(VALUES):
@@ -78,7 +92,7 @@ class Log:
             self.step(held, held.next_offset or 0, end)
             await self.store.capture(at_once=True)
             if committed:
-                await self.store.committed([(2, end)])
+                await self.commit(end)
 
 
 def digest(held: Held) -> str:
@@ -122,6 +136,102 @@ def test_what_is_not_committed_is_not_published(log: Log) -> None:
     assert log.changelog.end(2) == 0
 
 
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key is a piece of its own."""
+    monkeypatch.setattr(capture, "PIECE_BYTES", 1)
+
+
+def test_what_is_stepped_over_while_a_snapshot_is_published_is_not_in_it(log: Log, pieces: None) -> None:
+    async def overtake() -> None:
+        """Step over a record after each piece."""
+        await log.work(HALF, committed=False)
+        held = await log.store.at(2, HALF)
+        log.store.committed([(2, HALF)])
+        while len(log.written) < PIECES:
+            if (held.next_offset or 0) < HALF + len(log.written):
+                log.step(held, HALF + len(log.written) - 1, HALF + len(log.written))
+            await asyncio.sleep(0)
+        await log.store.written()
+
+    asyncio.run(overtake())
+    restored = log.changelog.restore({2: HALF})[2]
+    assert (len(log.written), restored.replayed) == (PIECES, 0)
+    assert digest(restored.held) == log.replayed(HALF)
+
+
+def test_others_have_their_turn_between_two_pieces(log: Log, pieces: None) -> None:
+    seen = []
+
+    async def watch() -> None:
+        await log.work(HALF, committed=False)
+        log.store.committed([(2, HALF)])
+        while len(log.written) < PIECES:
+            seen.append(len(log.written))
+            await asyncio.sleep(0)
+
+    asyncio.run(watch())
+    assert sorted(set(seen)) == list(range(PIECES))
+
+
+def test_a_snapshot_is_not_overtaken_by_the_next(log: Log, pieces: None) -> None:
+    async def hurry() -> None:
+        await log.work(100, committed=False)
+        log.store.committed([(2, 100)])
+        await asyncio.sleep(0)
+        log.step(await log.store.at(2, 100), 100, 200)
+        await log.store.capture(at_once=True)
+        await log.store.written()
+        assert len(log.written) == PIECES, "what is under way is finished first"
+        await log.store.capture(at_once=True)
+        await log.commit(200)
+
+    asyncio.run(hurry())
+    restored = log.changelog.restore({2: 200})[2]
+    assert (len(log.written), restored.replayed) == (2 * PIECES, 0)
+    assert digest(restored.held) == log.replayed(200)
+
+
+@pytest.mark.parametrize("how", ["rewind", "assign"])
+def test_half_a_snapshot_is_none(log: Log, pieces: None, how: str) -> None:
+    async def interrupt() -> None:
+        await log.work(100)
+        log.step(await log.store.at(2, 100), 100, 200)
+        await log.store.capture(at_once=True)
+        log.store.committed([(2, 200)])
+        while len(log.written) < PIECES + 2:
+            await asyncio.sleep(0)
+        if how == "rewind":
+            await log.store.rewind(2, 200)
+        else:
+            log.store.assign({}, settled=True)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(interrupt())
+    assert len(log.written) == PIECES + 2
+    restored = log.changelog.restore({2: 200})[2]
+    assert restored.replayed == 100
+    assert digest(restored.held) == log.replayed(200)
+
+
+def test_a_snapshot_that_cannot_be_written_ends_the_process(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    died: list[DwcpError] = []
+    monkeypatch.setattr("streams.store.die", died.append)
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    async def work() -> None:
+        await log.work(100, committed=False)
+        monkeypatch.setattr(log.store, "_publish", fail)
+        log.store.committed([(2, 100)])
+        await log.store.written()
+        await asyncio.sleep(0)
+
+    asyncio.run(work())
+    assert [str(error) for error in died] == ["a snapshot could not be written: MemoryError: "]
+
+
 def test_a_partition_that_never_had_a_record_starts_empty(log: Log) -> None:
     restored = log.changelog.restore({5: 0})[5]
     assert (restored.id, restored.replayed, restored.held.next_offset) == (None, 0, 0)
@@ -153,7 +263,7 @@ def test_a_next_worker_continues_the_chain(log: Log, broker: EmbeddedBroker) -> 
         held = await second.store.at(2, 200)
         second.step(held, 200, HALF)
         await second.store.capture(at_once=True)
-        await second.store.committed([(2, HALF)])
+        await second.commit(HALF)
 
     asyncio.run(take_over())
     restored = log.changelog.restore({2: HALF})[2]
@@ -173,7 +283,8 @@ def test_a_state_is_renewed_in_turn_when_its_chain_outgrows_it(
     trimmed = []
 
     def trim(before: Mapping[int, int]) -> None:
-        """What is left after this, the embedded broker trims nothing, is enough."""
+        """What replaces it is there first; what is left after this, the embedded broker trims nothing, is enough."""
+        assert log.flushed == len(log.written)
         left = SnapshotLog()
         for value, headers in log.written[before[2] :]:
             left.add(value, headers)
@@ -187,7 +298,7 @@ def test_a_state_is_renewed_in_turn_when_its_chain_outgrows_it(
         for end in range(21, END + 1):  # one of four nodes changes each time
             log.step(await log.store.at(2, end - 1), end - 1, end)
             await log.store.capture(at_once=True)
-            await log.store.committed([(2, end)])
+            await log.commit(end)
 
     asyncio.run(work())
     assert len(trimmed) > 5
@@ -230,7 +341,7 @@ def test_states_that_do_not_change_are_not_written_again(log: Log) -> None:
     async def idle() -> None:
         for _ in range(3):
             await log.store.capture(at_once=True)
-            await log.store.committed([(2, 100)])
+            await log.commit(100)
 
     asyncio.run(idle())
     assert log.changelog.end(2) == end

@@ -71,7 +71,11 @@ def runner_of(
     agent: Agent, settings: Settings, tracker: OffsetTracker[TP], publish: Publish, metrics: Metrics
 ) -> Runner:
     stepper = Stepper(agent, settings.name_of(agent.source))
-    store = StateStore(stepper, settings, None, publish, metrics)
+
+    async def flush() -> None:
+        """Nothing waits."""
+
+    store = StateStore(stepper, settings, None, publish, flush, metrics)
     return Runner(stepper, store, settings, tracker, publish, metrics, Wire(settings), {})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -129,11 +131,10 @@ def test_it_is_captured_restored_and_undone_with_the_rest(batch: Batch) -> None:
     third = len(batch) // 3
     state = agent_state(*HORIZONS)
     state.step(batch.take(0, third))
-    pieces = state.capture(whole=True)
+    first = state.capture(whole=True)
     state.step(batch.take(third, 2 * third))
-    pieces += state.capture()
     restored = agent_state(*HORIZONS)
-    for piece in pieces:
+    for piece in chain(first, state.capture()):
         restored.load(piece)
     assert restored.digest() == state.digest()
     rest = batch.take(2 * third, len(batch))
@@ -158,7 +159,7 @@ def test_a_restart_with_other_horizons_keeps_what_both_have(
     third = len(batch) // 3
     state = agent_state(*before)
     state.step(batch.take(0, third))
-    pieces = state.capture(whole=True)
+    pieces = list(state.capture(whole=True))
     changed = agent_state(*after)
     for piece in pieces:
         changed.load(piece)
