@@ -186,7 +186,7 @@ class SlotTable:
         gone = self._slots.keys() & keys
         if not gone:
             return
-        slots, names, rows, touched = self._slots, self._keys, self._room.array, self._touched.array
+        slots, names, rows, touched = self._slots, self._keys, unnamed(self._room.array), self._touched.array
         n = len(names)
         left = sorted((slots.pop(key) for key in gone), reverse=True)
         for taken in self._taken:
@@ -197,7 +197,7 @@ class SlotTable:
                 names[slot], slots[last] = last, slot
                 rows[slot] = rows[len(names)]
                 touched[slot] = True  # what is due may lie behind it
-        rows[len(names) : n] = np.zeros(1, rows.dtype)
+        rows[len(names) : n].view(np.uint8)[:] = 0
         touched[len(names) : n] = False
         if self._due is not None and self._due >= len(names):
             self._due = None

@@ -144,7 +144,7 @@ def detection(rates: tuple[float, ...], links: int, seed: int, seconds: float, a
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
 @_as_json
 def scale(quick: bool, most: int, seed: int, as_json: bool) -> None:
-    """Cost by links, partitions and workers, and a sizing model checked on points that it did not see.
+    """Cost by links, partitions and workers, what stops a worker, and a sizing model checked on unseen points.
 
     Its formulas are those of the README's sizing table.
     """
@@ -157,6 +157,7 @@ def scale(quick: bool, most: int, seed: int, as_json: bool) -> None:
     if as_json:
         _print(found)
         return
+    click.echo(sizing.stops(found["links"]))
     click.echo(sizing.text(**found["sizing"]))
 
 

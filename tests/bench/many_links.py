@@ -2,8 +2,10 @@
 
 Every link has a sample each five minutes until forecasts are scored, and only then the clock counts. From 200,000 links
 on it counts over a part of them, drawn anew each time, so that a point takes minutes at most. Then what one worker that
-has all these links would be stopped for: by a step, by a snapshot in which all links changed, and by one of what a busy
-worker changes from one to the next while a renewal is under way (`streams/store.py`).
+has all these links is stopped for: by a step, while links are new, in general, and while a snapshot of all links is
+written; by capturing that, or what a busy worker changes from one snapshot to the next while a renewal is under way
+(`streams/store.py`); by a piece of a snapshot; by what the gauges say of all partitions; and by looking for cycles.
+Each by the clock and in processor time: on a machine that others use the clock counts their turns as well.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,13 +31,15 @@ from streams import garbage
 from streams.agent import is_kept
 from streams.changelog import Record
 from streams.envelope import Envelope
+from streams.snapshot import Label, split
 from streams.stepper import Stepper
 from streams.work import Held
 
 PARTITIONS: Final = 8
 """At most."""
 BATCH: Final = 1_000
-_START_MS: Final = 1_700_000_000_000
+_START_MS: Final = 1_700_001_300_000
+"""25 minutes before a full hour, at which idle links are looked for: that is when the clock counts."""
 _PERIOD_MS: Final = 300_000
 _UNTIL_SCORED: Final = 4
 """Samples of every link before the clock counts: the fourth meets the forecast of the first."""
@@ -44,6 +48,30 @@ _EVENTS: Final = 200_000
 
 _BUSY: Final = 60_000
 """Samples between two snapshots: two seconds at 30,000 a second."""
+
+_LABEL: Final = Label("bench", ("bench", 1), None, 0, {})
+
+Time = tuple[float, float]
+"""Milliseconds by the clock, and of processor time."""
+
+
+class Watch:
+    """Times what it is put around."""
+
+    def __init__(self) -> None:
+        self.times: list[Time] = []
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter(), time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        wall, spent = self._began
+        self.times.append((1000 * (time.perf_counter() - wall), 1000 * (time.thread_time() - spent)))
+
+    def longest(self) -> list[float]:
+        """By the clock and in processor time, each the most since this was asked last."""
+        found, self.times = [round(max(one), 1) for one in zip(*self.times, strict=True)], []
+        return found
 
 
 class Links:
@@ -55,43 +83,52 @@ class Links:
         partitions = min(PARTITIONS, max(n // BATCH, 1))  # a batch is to be full with few links as with many
         self.held = [self._stepper.start() for _ in range(partitions)]
         self.lanes = [np.arange(p, n, partitions) for p in range(partitions)]
-        self.step_ms: list[float] = []
+        self.steps, self.captures, self.pieces = Watch(), Watch(), Watch()
         self.scored = 0
         self._minute = self._offset = 0
 
-    def sample(self, share: float = 1.0) -> tuple[float, int]:
-        """A sample of a share of the links, the next one of each: processor time in seconds, and how many."""
+    def sample(self, share: float = 1.0, writing: Sequence[Iterator[Any]] = ()) -> tuple[float, int]:
+        """A sample of a share of the links, the next one of each: processor time in seconds, and how many.
+
+        After each step comes the next record of every snapshot that is being written.
+        """
         rng = np.random.default_rng(self._minute)
         spent, events = 0.0, 0
         for held, lane in zip(self.held, self.lanes, strict=True):
             some = lane if share == 1.0 else np.sort(rng.choice(lane, max(int(share * len(lane)), 1), replace=False))
             for at in range(0, len(some), BATCH):
                 records = self._records(some[at : at + BATCH].tolist(), rng)
-                started, wall = time.thread_time(), time.perf_counter()
-                self._step(held, records)
-                spent += time.thread_time() - started
-                self.step_ms.append(1000 * (time.perf_counter() - wall))
+                with self.steps:
+                    self._step(held, records)
+                spent += self.steps.times[-1][1] / 1000
+                for snapshot in writing:
+                    self._write(snapshot)
             events += len(some)
         self._minute += 1
         return spent, events
 
-    def capture(self, *, renewing: bool) -> float:
-        """Milliseconds of the longest capture of a partition: what changed, and a sixteenth more while renewing."""
-        longest = 0.0
+    def capture(self, *, renewing: bool) -> list[Iterator[Any]]:
+        """Each partition's snapshot of what changed, and of a sixteenth more while renewing, to be written."""
+        found = []
         for one in self.held:
             state = one.state
             assert is_kept(state)
-            started = time.perf_counter()
-            if renewing:
-                state.renew()
-            state.capture(renew_bytes=max(len(state) * state.row_bytes // 16, 8 << 20) if renewing else 0)
-            longest = max(longest, 1000 * (time.perf_counter() - started))
-        return longest
-
-    def longest_step(self) -> float:
-        """Milliseconds, since this was asked last."""
-        found, self.step_ms = max(self.step_ms), []
+            with self.captures:
+                if renewing:
+                    state.renew()
+                renew_bytes = max(len(state) * state.row_bytes // 16, 8 << 20) if renewing else 0
+                found.append(split(_LABEL, state.capture(renew_bytes=renew_bytes), {}))
         return found
+
+    def write(self, snapshots: Sequence[Iterator[Any]]) -> None:
+        """Make all records that are left of these snapshots, and drop them."""
+        for snapshot in snapshots:
+            while self._write(snapshot):
+                pass
+
+    def _write(self, snapshot: Iterator[Any]) -> bool:
+        with self.pieces:
+            return next(snapshot, None) is not None
 
     def _step(self, held: Held, records: Sequence[Record]) -> None:
         work = self._stepper.admit(held, records, self._stepper.decode(records, 0))
@@ -122,22 +159,37 @@ class Links:
 
 def measure(n: int, seconds: float) -> dict[str, Any]:
     """Cost, memory and stops with so many links, the cost over so many seconds at most."""
-    network.agent.warm()
+    _warm()
     before = _resident()
-    garbage.settle()
     links = Links(n)
+    stops = {}
     links.sample()
-    grow_ms = links.longest_step()  # every link is new
+    stops["step_new_links"] = links.steps.longest()
     for _ in range(_UNTIL_SCORED - 1):
         links.sample()
     resident = _resident()
-    all_ms = links.capture(renewing=False)
-    links.longest_step()
+    snapshots = links.capture(renewing=False)
+    stops["capture_all"] = links.captures.longest()
+    links.steps.longest()
+    links.sample(min(1.0, _BUSY / n), writing=snapshots)
+    stops["step_while_written"] = links.steps.longest()
+    links.write(snapshots)
     costs = _costs(links, n, seconds)
-    step_ms = links.longest_step()
-    links.capture(renewing=False)
+    stops["step"] = links.steps.longest()
+    links.write(links.capture(renewing=False))
     links.sample(min(1.0, _BUSY / n))
-    busy_ms = links.capture(renewing=True)
+    links.captures.longest()
+    links.write(links.capture(renewing=True))
+    stops["capture_busy"] = links.captures.longest()
+    stops["piece"] = links.pieces.longest()
+    gauges, garbage_collection = Watch(), Watch()
+    with gauges:
+        for one in links.held:
+            one.state.gauges()
+    stops["gauges"] = gauges.longest()
+    with garbage_collection:
+        gc.collect()
+    stops["garbage_collection"] = garbage_collection.longest()
     state = links.held[0].state
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     quarter = max(len(costs) // 4, 1)
@@ -151,11 +203,18 @@ def measure(n: int, seconds: float) -> dict[str, Any]:
         "row_bytes": state.row_bytes if is_kept(state) else 0,
         "resident_mb": round(resident / 1e6, 1),
         "peak_mb": round(peak / 1e6, 1),
-        "new_links_ms_max": round(grow_ms, 1),
-        "step_ms_max": round(step_ms, 1),
-        "capture_all_ms": round(all_ms, 1),
-        "capture_busy_ms": round(busy_ms, 1),
+        "stops_ms": stops,
     }
+
+
+def _warm() -> None:
+    """What a worker does before its first record: compile, and load what is compiled."""
+    network.agent.warm()
+    links = Links(BATCH)
+    for _ in range(_UNTIL_SCORED):
+        links.sample()
+    links.write(links.capture(renewing=True))
+    garbage.settle()
 
 
 def _costs(links: Links, n: int, seconds: float) -> list[tuple[float, int]]:

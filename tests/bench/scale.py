@@ -113,9 +113,8 @@ def _links(n: int, seconds: float, say: Say) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.bench.many_links", str(n), str(seconds)]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT).stdout)
     say(
-        f"{n:>9,} links: {found['us_per_event']} us a sample, {found['bytes_per_link']:,} bytes a link; stops of "
-        f"{found['step_ms_max']} ms for a step, {found['capture_all_ms']} and {found['capture_busy_ms']} ms for a "
-        "capture after all links changed and after two busy seconds"
+        f"{n:>9,} links: {found['us_per_event']} us a sample, {found['bytes_per_link']:,} bytes a link, "
+        f"{found['peak_mb']:,.0f} MB at the peak"
     )
     return found
 

@@ -70,6 +70,19 @@ def text(links: Mapping[str, Any], polls: Mapping[str, Any]) -> str:
     )
 
 
+def stops(measured: Sequence[Point]) -> str:
+    """What stops a worker's loop by number of links: the longest by the clock, and in processor time."""
+    ordered = sorted(measured, key=lambda one: int(one["links"]))
+    names = list(ordered[0]["stops_ms"])
+    rows = [["longest stop, ms (of processor time)", *(f"{one['links']:,} links" for one in ordered)]]
+    for name in names:
+        cells = [one["stops_ms"][name] for one in ordered]
+        rows.append([name.replace("_", " "), *(f"{wall:g} ({spent:g})" for wall, spent in cells)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
 def _fit(terms: Sequence[Sequence[float]], values: Sequence[float]) -> NDArray[np.float64]:
     given, wanted = np.array(terms, np.float64), np.array(values, np.float64)
     return np.linalg.lstsq(given / wanted[:, None], np.ones(len(wanted)), rcond=None)[0]

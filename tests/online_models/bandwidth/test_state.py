@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from online_models.bandwidth import state as module
 from online_models.bandwidth.state import NetworkState
 from online_models.bandwidth.waiting import SPACING_MS
 from schemas.batch import Result
@@ -182,6 +183,20 @@ def test_tuned_streams_are_published_on_links_of_their_type_and_nothing_else_cha
     assert (np.abs(streams[kind == "edge"] - 2.0 * formula[kind == "edge"]) < 2).all()
     for name in ("predicted_bandwidth_mbps", "lower", "confidence", "amst_buffer_bytes"):
         np.testing.assert_array_equal(plain[name], tuned[name])
+
+
+@pytest.mark.parametrize("links", [7, 8, 23])
+def test_gauges_of_many_links_are_of_some_evenly_spaced(links: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count for all, so that partitions of unlike size weigh what they have."""
+    monkeypatch.setattr(module, "_GAUGED", 8)
+    state = NetworkState()
+    state.step(samples_of([sample(START_MS, node_id=f"n{k}", rate=float(k)) for k in range(links)]))
+    every = -(-links // 8)
+    looked_at = np.arange(links)[::every]
+    gauges = state.gauges()
+    assert gauges["network_links"] == (links, None)
+    assert gauges["current_throughput_mbps"] == (pytest.approx(looked_at.mean() * links), links)
+    assert gauges["forecast_confidence"] == (pytest.approx(0.5 * links), links)
 
 
 def test_gauges_are_the_scores_means() -> None:
