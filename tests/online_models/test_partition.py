@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from online_models import capture as capture_module
+from online_models import partition
 from online_models.partition import HOUR_MS, IDLE_MS, PartitionState
 from schemas.batch import Batch
 from schemas.error import StateError
@@ -148,6 +149,25 @@ def test_a_key_is_forgotten_after_a_week_of_silence(
     fed.step(batch_of([record("quiet", START_MS), record("busy", START_MS)]))
     fed.step(batch_of([record("busy", START_MS + silence_ms)]))
     assert len(fed) == (1 if forgotten else 2)
+
+
+@pytest.mark.parametrize(("state", "record", "batch_of"), RECORDS)
+@pytest.mark.parametrize(
+    ("clocks", "left"), [([1, 2, 3, 4, 5, 6, 7], ["defgz", "gz", "z"]), ([1, 5, 3, 4, 3, 2, 3], ["bdz", "z", "z"])]
+)
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_many_the_longest_silent_are_forgotten_first(
+    state: Any, record: Any, batch_of: Any, clocks: list[int], left: list[str], turn: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(partition, "FORGOTTEN", 3)
+    fed = state()
+    fed.step(batch_of([record(name, START_MS + at) for name, at in list(zip("abcdefg", clocks, strict=True))[::turn]]))
+    found = []
+    for hour in range(1, 4):
+        fed.step(batch_of([record("z", START_MS + IDLE_MS + hour * HOUR_MS)]))
+        found.append("".join(sorted((key or b"").decode()[0] for key in fed._table.keys)))
+    assert found == left
 
 
 @pytest.mark.parametrize(("state", "record", "batch_of"), RECORDS)
