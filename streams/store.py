@@ -16,24 +16,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Final
 
 from schemas.error import InfraError
-from schemas.header import Headers
 from schemas.topic import SIDE
 from streams.agent import is_kept
 from streams.changelog import Changelog, Restored
-from streams.fatal import die
-from streams.message import Messages
 from streams.metric import Gauges, Metrics
 from streams.publisher import Publish
 from streams.settings import Settings
 from streams.snapshot import Id, Label, split
 from streams.stepper import Stepper
 from streams.work import Held
+from streams.writer import Pending, Round, Writer
 
 _log = logging.getLogger(__name__)
 
@@ -47,15 +45,6 @@ _BYTES_PER_S: Final = 32e6
 
 
 @dataclass(slots=True)
-class _Round:
-    """A round of renewal: its first snapshot, its bytes so far, and where in the topic it begins (0: not known)."""
-
-    first: Id
-    size: int = 0
-    begins: int = 0
-
-
-@dataclass(slots=True)
 class _Written:
     """What of a partition's state was captured so far: the newest snapshot, its chain, and the round under way."""
 
@@ -63,17 +52,7 @@ class _Written:
     next_offset: int
     base: Id
     size: int
-    round: _Round | None = None
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A snapshot that is not published yet: its records, made one by one, and the rounds that it opens and closes."""
-
-    next_offset: int
-    records: Iterator[tuple[bytes, Headers]]
-    opens: _Round | None
-    closes: _Round | None
+    round: Round | None = None
 
 
 class StateStore:
@@ -105,16 +84,15 @@ class StateStore:
         self._stepper = stepper
         self._settings = settings
         self._changelog = changelog
-        self._publish = publish
-        self._flush = flush
         self._metrics = metrics
         self._name = stepper.agent.name
-        self._writer = uuid.uuid4().hex[:12]
+        self._writer: Writer | None = None
+        if changelog is not None:
+            self._writer = Writer(changelog, publish, flush, metrics.snapshot_bytes.labels(self._name))
+        self._author = uuid.uuid4().hex[:12]
         self._number = 0
         self._held: dict[int, Held] = {}
         self._written: dict[int, _Written] = {}
-        self._pending: dict[int, _Pending] = {}
-        self._writing: dict[int, asyncio.Task[None]] = {}
         self._not_before = 0.0
         self._restoring: asyncio.Task[None] | None = None
 
@@ -147,7 +125,7 @@ class StateStore:
             for p, offset in committed.items()
             if settled and offset is not None and p in self._held and self._held[p].next_offset == offset
         }
-        for p in {*self._held, *self._written, *self._pending} - kept:
+        for p in {*self._held, *self._written} - kept:
             self._forget(p)
         wanted = {p: offset for p, offset in committed.items() if offset is not None and p not in kept}
         if self._restoring is not None:
@@ -197,11 +175,11 @@ class StateStore:
         return self._held[partition]
 
     def _forget(self, partition: int) -> None:
-        """A state that is not the partition's any more, and what is being published of it: half a snapshot is none."""
-        for held in (self._held, self._written, self._pending):
+        """A state that is not the partition's any more, and what is being written of it."""
+        for held in (self._held, self._written):
             held.pop(partition, None)
-        if writing := self._writing.pop(partition, None):
-            writing.cancel()
+        if self._writer is not None:
+            self._writer.drop(partition)
 
     def _start(self, next_offset: int) -> Held:
         held = self._stepper.start()
@@ -238,13 +216,13 @@ class StateStore:
             Now or never: somebody else is about to take over.
         """
         now = monotonic()
-        if self._changelog is None or (now < self._not_before and not at_once):
+        if self._writer is None or (now < self._not_before and not at_once):
             return
         size = 0
         for p in list(self._held):
             await asyncio.sleep(0)
             held, written = self._held.get(p), self._written.get(p)
-            if held is None or held.next_offset is None or not self.ready or p in self._pending:
+            if held is None or held.next_offset is None or not self.ready or p in self._writer:
                 continue
             if written is None or held.next_offset > written.next_offset:
                 size += self._capture(p, held, held.next_offset, written)
@@ -253,14 +231,15 @@ class StateStore:
     def _capture(self, partition: int, held: Held, next_offset: int, written: _Written | None) -> int:
         state = held.state
         assert self._changelog is not None
+        assert self._writer is not None
         assert is_kept(state)
         self._number += 1
-        id_ = (self._writer, self._number)
+        id_ = (self._author, self._number)
         state_bytes = len(state) * state.row_bytes
         round_, opens = None if written is None else written.round, None
         if round_ is None and (written is None or written.size > 2 * max(state_bytes, _LEAST_BYTES)):
             state.renew()
-            round_ = opens = _Round(id_)
+            round_ = opens = Round(id_)
         renew_bytes = max(state_bytes // _RENEWAL_SHARE, _RENEWAL_BYTES) if round_ is not None else 0
         capture = state.capture(whole=written is None, renew_bytes=renew_bytes)
         closes = round_ if round_ is not None and state.renewed else None
@@ -279,40 +258,15 @@ class StateStore:
             round_.size += size
         chain = closes.size if closes is not None else size + (0 if written is None else written.size)
         self._written[partition] = _Written(id_, next_offset, base, chain, None if closes is not None else round_)
-        self._pending[partition] = _Pending(next_offset, split(label, capture, newest), opens, closes)
+        self._writer.add(partition, Pending(next_offset, split(label, capture, newest), opens, closes))
         return size
 
     def committed(self, positions: Iterable[tuple[int, int]]) -> None:
         """Offsets that the broker confirmed: begin to publish the snapshots that waited for them."""
-        for p, offset in positions:
-            pending = self._pending.get(p)
-            if pending is not None and pending.next_offset <= offset and p not in self._writing:
-                self._writing[p] = asyncio.create_task(self._write(p, pending))
-                self._writing[p].add_done_callback(_check)
+        if self._writer is not None:
+            self._writer.committed(positions)
 
     async def written(self) -> None:
         """Wait until the snapshots that are being published were handed over to the producer."""
-        if self._writing:
-            await asyncio.wait(list(self._writing.values()))
-
-    async def _write(self, partition: int, pending: _Pending) -> None:
-        """Publish a snapshot piece by piece, others having their turn after each."""
-        assert self._changelog is not None
-        loop = asyncio.get_running_loop()
-        if pending.opens is not None:
-            pending.opens.begins = await loop.run_in_executor(None, self._changelog.end, partition)
-        counted = self._metrics.snapshot_bytes.labels(self._name)
-        for value, own in pending.records:
-            await self._publish(self._changelog.topic, Messages.of([None], [value], [own]), partition=partition)
-            counted.inc(len(value))
-            await asyncio.sleep(0)
-        if pending.closes is not None and pending.closes.begins:
-            await self._flush()  # what replaces the old ones is on the broker before they go
-            await loop.run_in_executor(None, self._changelog.trim, {partition: pending.closes.begins})
-        del self._pending[partition], self._writing[partition]
-
-
-def _check(writing: asyncio.Task[None]) -> None:
-    """End the process where a snapshot could not be written: a restart continues from the last one."""
-    if not writing.cancelled() and (failed := writing.exception()) is not None:
-        die(InfraError(f"a snapshot could not be written: {type(failed).__name__}: {failed}"))
+        if self._writer is not None:
+            await self._writer.written()

@@ -216,14 +216,14 @@ def test_half_a_snapshot_is_none(log: Log, pieces: None, how: str) -> None:
 
 def test_a_snapshot_that_cannot_be_written_ends_the_process(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     died: list[DwcpError] = []
-    monkeypatch.setattr("streams.store.die", died.append)
+    monkeypatch.setattr("streams.writer.die", died.append)
 
     async def fail(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     async def work() -> None:
         await log.work(100, committed=False)
-        monkeypatch.setattr(log.store, "_publish", fail)
+        monkeypatch.setattr(log.store._writer, "_publish", fail)
         log.store.committed([(2, 100)])
         await log.store.written()
         await asyncio.sleep(0)
