@@ -88,14 +88,14 @@ def run_bench(
 ) -> tuple[list[Cell], list[Difficulty]]:
     """Every policy in every environment; the same contexts, starts and noise for all.
 
-    Runs draw their contexts by seed; without seeds each context begins one, and the next one follows it.
+    No context begins another run before each has begun one; without seeds each does once.
     """
     cells = []
     for environment, grid in grids.items():
         for name, make in policies.items():
             say(f"{environment}: {name}")
             policy = make(grid)
-            pairs = [_run_pair(policy, grid, pair, seed, budget) for seed, pair in enumerate(_pairs(grid, seeds))]
+            pairs = [_run_pair(policy, grid, pair, seed, budget) for seed, pair in enumerate(draw_pairs(grid, seeds))]
             cells.append(_summarise(name, environment, pairs, _time(policy, grid, budget)))
     return cells, [_difficulty(name, grid) for name, grid in grids.items()]
 
@@ -117,13 +117,15 @@ def run_episode(policy: Policy, task: Task, budget: int, rng: Generator) -> Epis
     return Episode(first, share, task.share(task.start), task.gain_share(incumbent), unsafe, over)
 
 
-def _pairs(grid: Grid, seeds: int | None) -> list[tuple[int, int]]:
-    """The contexts of each run."""
-    every = list(grid.test)
-    if seeds is None:
-        return list(zip(every, every[1:] + every[:1], strict=True))
-    draws = (np.random.default_rng([seed, 77]).choice(every, 2, replace=False) for seed in range(seeds))
-    return [(int(first), int(second)) for first, second in draws]
+def draw_pairs(grid: Grid, seeds: int | None) -> list[tuple[int, int]]:
+    """The contexts of each run: drawn without replacement, so that few runs stand for as many contexts as they can.
+
+    Each is the first one of a run before any is again, and the second one of another run likewise.
+    """
+    order = np.random.default_rng(77).permutation(list(grid.test)).tolist()
+    n = len(order)
+    runs = range(n if seeds is None else seeds)
+    return [(order[run % n], order[(run + 1 + run // n % (n - 1)) % n]) for run in runs]
 
 
 def _run_pair(policy: Policy, grid: Grid, pair: tuple[int, int], seed: int, budget: int) -> tuple[Episode, Episode]:

@@ -107,8 +107,8 @@ def bench(
     learned is told all features of a context; live is the same told what system metrics tell, as workers run
     it; untold is told nothing; oracle knows what each setting does and keeps the same rules: a ceiling.
 
-    Thirty runs draw some contexts twice and leave others out: --every-context says what a policy is worth, with
-    --seeds it is compared. Each run begins at the default setting; an evaluation shows performance with 2 % noise.
+    Runs draw contexts without replacement, the same for all policies; --every-context makes one of each. Each
+    run begins at the default setting; an evaluation shows performance with 2 % noise.
     After the budget the context changes, and the run goes on from what it found. `evaluations` are those until the
     recommended setting had 97 % of the best measured one's true performance within the soft limits; a
     trial is unsafe when it is more than 10 % worse than what was recommended before it. `choice` is the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from offline.optimizer.bench import run_bench, run_episode
+from offline.optimizer.bench import draw_pairs, run_bench, run_episode
 from offline.optimizer.command import optimize
 from offline.optimizer.dqn import DeepQ, Network, export_onnx, train
 from offline.optimizer.environment import Task
@@ -130,6 +131,24 @@ def test_an_inference_takes_microseconds(network: Network) -> None:
         network(x)
         took.append(time.perf_counter() - began)
     assert np.median(took) < 500e-6  # 20 us on an idle core; here only that nothing is rebuilt
+
+
+@pytest.mark.parametrize(("seeds", "least", "most"), [(None, 1, 1), (7, 0, 1), (12, 1, 1), (30, 2, 3), (300, 25, 25)])
+def test_no_context_begins_another_run_before_each_has(
+    grids: dict[str, Grid], seeds: int | None, least: int, most: int
+) -> None:
+    test = grids["pba"].test
+    pairs = draw_pairs(grids["pba"], seeds)
+    assert len(test) == 12
+    assert len(pairs) == (seeds or len(test))
+    for place in zip(*pairs, strict=True):
+        often = Counter(place)
+        assert set(often) <= set(test)
+        assert all(least <= often[context] <= most for context in test)
+    assert all(first != second for first, second in pairs)
+    assert len(set(pairs)) == min(len(pairs), 12 * 11)
+    longer = draw_pairs(grids["pba"], 400)
+    assert longer[: len(pairs)] == pairs  # more runs are the same ones and more
 
 
 def test_every_context_begins_one_run(grids: dict[str, Grid]) -> None:
