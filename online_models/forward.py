@@ -29,6 +29,7 @@ MODEL_TOPICS: Final = {
     "bandwidth": NETWORK_KEYED,
     "anomaly": SYSTEM_KEYED,
     "performance": SYSTEM_KEYED,
+    "optimizer": SYSTEM_KEYED,
 }
 """Where the state that asks a model steps."""
 

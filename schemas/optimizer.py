@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, get_args
 
@@ -93,6 +94,9 @@ PARAMETERS: Final = (
 SCOPE: Final = "fleet"
 """What requests are for; each partition answers for its nodes as `fleet/<partition>`."""
 
+SCOPES: Final = rf"^{SCOPE}(/(0|[1-9][0-9]{{0,3}}))?$"
+"""All partitions, or one: after rollouts they differ in what is in force."""
+
 SYSTEMS: Final = {
     system: tuple(p.name for p in PARAMETERS if p.name.startswith(f"{system}_")) for system in ("hde", "pba", "acp")
 }
@@ -140,8 +144,9 @@ def check_request(request: OptimizerRequest) -> None:
     ValidationError
         When its scope or a parameter is none, a value may not be set, or no system is named whole.
     """
-    if request.scope != SCOPE:
-        raise ValidationError("enum", f"scope is {request.scope!r}; what is tuned together is {SCOPE!r}")
+    if not re.fullmatch(SCOPES, request.scope):
+        asked = f"all partitions are {SCOPE!r}, one is '{SCOPE}/<its number>'"
+        raise ValidationError("enum", f"scope is {request.scope!r}; {asked}")
     known = {p.name: p for p in PARAMETERS}
     for name, value in request.current.items():
         parameter = known.get(name)  # type: ignore[call-overload]

@@ -89,18 +89,21 @@ class OptimizerState(PartitionState):
     def control(self, control: Control) -> Result:
         """Take a request in: it is answered at the end of the minute, or of the rollout that it finds running.
 
-        When other parameters are in force than were believed to be, a running rollout is over.
+        One for another partition does nothing. When other parameters are in force than were believed to be, a
+        running rollout is over.
 
         Raises
         ------
         ValidationError
-            When it is for another scope, or names a parameter or value that does not exist.
+            When its scope is none, or it names a parameter or value that does not exist.
         """
         super().control(control)
         if control.kind != OPTIMIZER_REQUEST.kind:
             return Result()
         request = msgspec.json.decode(control.body, type=OptimizerRequest)
         current = check_request(request)
+        if request.scope not in (SCOPE, f"{SCOPE}/{control.partition}"):
+            return Result()
         tuner = self._tuner[0]
         if not take_request(tuner, request, current):
             return Result()

@@ -11,7 +11,7 @@ from aiohttp import web
 from schemas.feedback import AnomalyFeedback
 from schemas.optimizer import (
     PARAMETERS,
-    SCOPE,
+    SCOPES,
     SYSTEMS,
     OptimizerRecommendation,
     OptimizerRequest,
@@ -64,7 +64,7 @@ def describe() -> dict[str, Any]:
     # Both are made up where they are missing.
     asked = schemas["OptimizerRequest"]
     asked["required"] = [name for name in asked["required"] if name not in ("request_id", "timestamp")]
-    asked["properties"]["scope"] = {"const": SCOPE}
+    asked["properties"]["scope"] = {"type": "string", "pattern": SCOPES}
     asked["properties"]["current"] = _CURRENT_SCHEMA
     scope = {"name": "scope", "in": "query", "required": False, "schema": {"type": "string"}}
     return {

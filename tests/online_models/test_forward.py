@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents import side
+from agents import compression, network, side, system
 from online_models.forward import MODEL_TOPICS
 from schemas.header import CONTROL, CONTROL_BODY
 from schemas.topic import (
@@ -38,6 +38,12 @@ def test_an_announcement_reaches_every_partition_of_its_models_topic(name: str) 
     assert headers[CONTROL] == b"model"
     assert msgspec.json.decode(headers[CONTROL_BODY] or b"", type=type(said)) == said
     assert {(record.key, record.value) for record in made} == {(None, None)}
+
+
+@pytest.mark.parametrize("agent", [compression.agent, network.agent, system.agent], ids=lambda agent: agent.name)
+def test_every_model_that_an_agent_asks_can_be_announced(agent: Any) -> None:
+    assert agent.models
+    assert {name: MODEL_TOPICS.get(name) for name in agent.models} == dict.fromkeys(agent.models, agent.source)
 
 
 def test_a_model_that_nobody_asks_is_a_dead_letter() -> None:

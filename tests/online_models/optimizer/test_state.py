@@ -135,6 +135,13 @@ def test_requests_outside_the_contract_are_refused(control: Control, reason: str
     assert error.value.reason == reason
 
 
+@pytest.mark.parametrize(("scope", "answered"), [("fleet", True), ("fleet/0", True), ("fleet/1", False)])
+def test_a_request_for_one_partition_is_for_no_other(scope: str, answered: bool) -> None:
+    state = Optimizing(priors())()
+    assert not state.control(request(scope=scope)).outputs
+    assert bool(list(live(state, range(35), 1.0))) == answered
+
+
 def test_systems_that_are_not_named_are_not_tuned() -> None:
     record = OptimizerRequest(
         "r", START_MS, "fleet", {"acp_timeout_ms": 2000.0, "acp_batch_size": 25.0, "acp_quorum_size": 7.0}

@@ -36,7 +36,9 @@ def test_an_id_and_a_time_are_made_up_where_they_are_missing() -> None:
     [
         ({"scope": None}, "schema", "scope"),
         ({"scope": "us-east"}, "enum", "'fleet'"),
-        ({"scope": "fleet/3"}, "enum", "'fleet'"),
+        ({"scope": "fleet/03"}, "enum", "'fleet'"),
+        ({"scope": "fleet/3/1"}, "enum", "'fleet'"),
+        ({"scope": "fleet/3\n"}, "enum", "'fleet'"),
         ({"current": {"warp_factor": 9}}, "enum", "hde_compression_level"),
         ({"current": HDE | {"hde_compression_level": 10}}, "range", "whole number from 1 to 9"),
         ({"current": HDE | {"hde_compression_level": 5.5}}, "range", "whole number from 1 to 9"),
@@ -54,6 +56,10 @@ def test_what_cannot_be_asked_is_refused_with_its_reason(change: dict[str, Any],
     with pytest.raises(RecordError, match=say) as raised:
         check_request(json.dumps(SENT | change).encode(), 0)
     assert raised.value.reason == reason
+
+
+def test_one_partition_may_be_asked() -> None:
+    assert check_request(json.dumps(SENT | {"scope": "fleet/12"}).encode(), 0).scope == "fleet/12"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
