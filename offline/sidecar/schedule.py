@@ -48,8 +48,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
     period: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT))
     gap_ms: int = 6 * 3_600_000
 
-    def due(self, trained: Mapping[str, int], asked: Mapping[str, str], now_ms: int) -> Due | None:
-        """The training that should begin now, drift first; None when there is none.
+    def due(self, trained: Mapping[str, int], asked: Mapping[str, str], now_ms: int) -> list[Due]:
+        """The trainings that should begin now, in this order: drift first.
 
         Parameters
         ----------
@@ -58,14 +58,15 @@ class Schedule(Struct, frozen=True, kw_only=True):
         asked
             Trainings that drift asked for: model and reason.
         """
-        for name, reason in asked.items():
-            if name in self.period and now_ms - trained.get(name, 0) >= self.gap_ms:
-                return Due(name, reason)
+        found = {
+            name: reason for name, reason in asked.items()
+            if name in self.period and now_ms - trained.get(name, 0) >= self.gap_ms
+        }  # fmt: skip
         for name, period in self.period.items():
             every = PERIOD_MS[period]
             if every is not None and now_ms - trained.get(name, 0) >= every:
-                return Due(name, period)
-        return None
+                found.setdefault(name, period)
+        return [Due(*one) for one in found.items()]
 
     def after_failure(self, name: str, now_ms: int) -> int:
         """What to note as the time of a training that failed, so that it is tried again after the gap."""

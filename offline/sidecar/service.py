@@ -291,9 +291,10 @@ class Sidecar:
             self.commit()
         if self.trainer.busy or not self._caught_up():
             return
-        if (due := self.trainer.due(now_ms)) is not None:
+        if due := self.trainer.due(now_ms):
             self.commit()  # what came is to be learned from
-            self.trainer.begin(due, self._archive, now_ms)
+            # One that has nothing to learn from does not keep the others from it.
+            any(self.trainer.begin(one, self._archive, now_ms) for one in due)
 
     def _caught_up(self) -> bool:
         """Whether everything was read that was there at the beginning: less is not worth a training."""

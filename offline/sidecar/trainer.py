@@ -82,20 +82,21 @@ class Trainer:
             self.asked.setdefault(due.name, due.reason)
             self.asked_at.setdefault(due.name, alert.timestamp)
 
-    def due(self, now_ms: int) -> Due | None:
-        """The training that should begin now."""
+    def due(self, now_ms: int) -> list[Due]:
+        """The trainings that should begin now, in this order."""
         return self._options.schedule.due(self.trained, self._ripe(now_ms), now_ms)
 
-    def begin(self, due: Due, archive: Archive, now_ms: int) -> None:
-        """Begin a training on what the archive has; none while that is nothing."""
+    def begin(self, due: Due, archive: Archive, now_ms: int) -> bool:
+        """Begin a training on what the archive has; False while that is nothing."""
         self._folder.mkdir(exist_ok=True)
         since_ms = self.asked_at.get(due.name, 0) if due.name in self.asked else 0
         data = export(archive, due.name, self._options.days * _DAY_MS, self._folder, since_ms)
         if data is None:
-            return
+            return False
         _log.warning("training %s: %s", due.name, due.reason)
         out = self._folder / f"{due.name}-{now_ms}"
         self._running = Training(due.name, due.reason, data, out, self._options.train.get(due.name, ()))
+        return True
 
     def end(self, now_ms: int) -> Done | None:
         """What became of the training under way, announced where it passed; None while it runs."""

@@ -30,7 +30,7 @@ from offline.simulator.host import INDEX, PERIOD_MS, Hosts, complete
 from offline.simulator.link import MINUTE_MS
 from offline.simulator.player import Told, play, say
 from offline.simulator.topology import Topology
-from offline.simulator.wire import system_records
+from offline.simulator.wire import system_records, system_values
 from online_models.experiment.rollout import share_treated
 from online_models.optimizer.prior import COST, CPU, MEMORY, PERFORMANCE
 from online_models.optimizer.space import DEFAULT, GROUPS
@@ -79,9 +79,13 @@ class TunedFleet:
         Name of the topic.
     grids
         What was measured, by system.
+    alike
+        Whether all nodes are in one measured context; else each partition's are in one of their own.
     """
 
-    def __init__(self, seed: int, nodes: int, partitions: int, topic: str, grids: dict[str, Grid]) -> None:
+    def __init__(
+        self, seed: int, nodes: int, partitions: int, topic: str, grids: dict[str, Grid], alike: bool = True
+    ) -> None:
         self._topology = Topology(default_rng([seed, 0]), 1, nodes)
         self._rng = default_rng([seed, 1])
         self._hosts = Hosts(default_rng([seed, 2]), np.zeros(nodes))
@@ -89,9 +93,10 @@ class TunedFleet:
         for name, level in LEVELS.items():
             self._hosts.level[INDEX[name]] = level
         self._topic, self._grids = topic, grids
-        self._context = {name: np.full(nodes, self._rng.choice(list(grid.test))) for name, grid in grids.items()}
         keys = self._topology.node_key
         self._partition = np.array([murmur2_partition(key, partitions) for key in keys])
+        drawn = {name: self._rng.choice(list(grid.test), 1 if alike else partitions) for name, grid in grids.items()}
+        self._context = {name: one[self._partition % len(one)] for name, one in drawn.items()}
         digests = [int.from_bytes(blake2b(key, digest_size=8).digest()) | 1 for key in keys]
         self._digest = np.array(digests, np.uint64)
         self.base = np.tile(DEFAULT, (nodes, 1))
@@ -113,6 +118,23 @@ class TunedFleet:
     def names(self) -> list[str]:
         """The nodes."""
         return [str(name) for name in self._topology.node_id]
+
+    @property
+    def partition(self) -> NDArray[np.intp]:
+        """Of each node's key."""
+        return self._partition
+
+    def gain(self) -> F64:
+        """What is in force beside rollouts does better than what was at the beginning, a node's performance, `[node]`.
+
+        The mean of the three systems' logarithms, without noise.
+        """
+        return np.asarray((self._logs(self.base) - self._start)[..., PERFORMANCE].mean(axis=1))
+
+    def values_of(self, time_ms: int, metrics: dict[str, F64]) -> list[bytes]:
+        """Metrics `[node]` by name as one record of each node."""
+        nodes = len(self.values)
+        return system_values(self._topology, np.full(nodes, time_ms), np.arange(nodes), metrics)
 
     def follow(self, one: OptimizerRollout) -> NDArray[np.bool_]:
         """Set parameters as a rollout's record asks; the nodes that have the new ones now, `[node]`."""
@@ -171,9 +193,10 @@ class TunedFleet:
             samples[:, INDEX[name]] = np.clip(samples[:, INDEX[name]], 1.0, 100.0)
         return samples
 
-    def _logs(self) -> F64:
-        """Logarithms of what each system does on each node, `[node, system, metric]`."""
-        found = [self._grids[name].at(self._context[name], self.values[:, where]) for name, where in GROUPS.items()]
+    def _logs(self, values: F64 | None = None) -> F64:
+        """Logarithms of what each system does on each node, by default with its values, `[node, system, metric]`."""
+        at = self.values if values is None else values
+        found = [self._grids[name].at(self._context[name], at[:, where]) for name, where in GROUPS.items()]
         return np.stack(found, axis=1)
 
 

@@ -180,8 +180,17 @@ def test_a_training_that_fails_is_said_and_tried_again_later(settings: Settings)
     assert found.counted["trainings missed"] == 1
     trained = read_checkpoint(Path(settings.sidecar_data)).trained
     now_ms = time.time_ns() // 1_000_000
-    assert schedule.due(trained, {}, now_ms) is None
-    assert schedule.due(trained, {}, now_ms + schedule.gap_ms) == Due("selector", "monthly")
+    assert not schedule.due(trained, {}, now_ms)
+    assert schedule.due(trained, {}, now_ms + schedule.gap_ms) == [Due("selector", "monthly")]
+
+
+def test_a_training_that_has_nothing_to_learn_from_keeps_no_other_from_it(settings: Settings) -> None:
+    produce_transfer(settings, START_MS)
+    schedule = Schedule(period={"bandwidth": "monthly", "selector": "monthly"})
+    found = made(settings, schedule=schedule, train={"selector": ["--no-such-option"]})
+    found.once(lambda: False)
+    assert found.counted["trainings missed"] == 1
+    assert list(read_checkpoint(Path(settings.sidecar_data)).trained) == ["selector"]
 
 
 def produce_transfer(settings: Settings, at_ms: int) -> None:
@@ -209,8 +218,8 @@ def test_a_training_for_drift_waits_for_the_new_world_and_is_tried_again(setting
     known = read_checkpoint(Path(settings.sidecar_data))
     assert (list(known.asked), known.asked_at, known.trained) == (["selector"], {"selector": START_MS}, {})
     now_ms = time.time_ns() // 1_000_000
-    assert found.trainer.due(now_ms) is None
-    assert found.trainer.due(now_ms + options["schedule"].gap_ms) is not None
+    assert not found.trainer.due(now_ms)
+    assert found.trainer.due(now_ms + options["schedule"].gap_ms)
 
 
 def test_only_what_is_asked_for_is_kept(settings: Settings) -> None:
@@ -226,10 +235,13 @@ def test_only_what_is_asked_for_is_kept(settings: Settings) -> None:
 def test_drift_goes_before_the_plan_but_not_too_often() -> None:
     schedule = Schedule(period={"selector": "monthly", "anomaly": "weekly"}, gap_ms=DAY_MS)
     trained = {"selector": 100 * DAY_MS, "anomaly": 93 * DAY_MS}
-    assert schedule.due(trained, {}, 100 * DAY_MS) == Due("anomaly", "weekly")
-    assert schedule.due(trained, {"selector": "psi"}, 100 * DAY_MS) == Due("anomaly", "weekly")
-    assert schedule.due(trained, {"selector": "psi"}, 101 * DAY_MS) == Due("selector", "psi")
-    assert schedule.due(trained, {"bandwidth": "psi"}, 94 * DAY_MS) is None
+    assert schedule.due(trained, {}, 100 * DAY_MS) == [Due("anomaly", "weekly")]
+    assert schedule.due(trained, {"selector": "psi"}, 100 * DAY_MS) == [Due("anomaly", "weekly")]
+    assert schedule.due(trained, {"selector": "psi"}, 101 * DAY_MS) == [
+        Due("selector", "psi"),
+        Due("anomaly", "weekly"),
+    ]
+    assert not schedule.due(trained, {"bandwidth": "psi"}, 94 * DAY_MS)
 
 
 @pytest.mark.parametrize("option", ["--train=selector", "--train=selector=hourly", "--train=other=daily",
