@@ -6,7 +6,7 @@
 A deployment of 48 nodes on eight partitions is tuned for some hours, each partition asked again as soon as it has
 answered; what came of it trains what `dwcp train optimizer` would make of it. Then the same nodes begin anew at the
 defaults, with other noise, once with and once without it. Nodes obey the measured grids: all of them one
-context, or each partition one of its own. The gate is said, and both arms are played whatever it says.
+context, or each partition one of its own. Both arms are played whatever the gate says.
 `tests/e2e/test_tuning.py` plays the first part with a broker, a worker and a sidecar.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
@@ -88,7 +88,7 @@ class Deployment:
             self._asked += 1
             values = self.fleet.base[self.fleet.partition == partition][0]
             current = dict(zip((p.name for p in PARAMETERS), values.tolist(), strict=True))
-            made.append(OptimizerRequest(f"r-{self._asked}", self.time_ms, f"{SCOPE}/{partition}", current))  # type: ignore[arg-type]
+            made.append(OptimizerRequest(f"r-{self._asked}", self.time_ms, f"{SCOPE}/{partition}", current))
         self._idle.clear()
         return made
 
@@ -192,24 +192,35 @@ def learn(seed: int, alike: bool, hours: float, grids: dict[str, Grid], priors: 
     )  # fmt: skip
 
 
+def _line(found: Sequence[Found]) -> str:
+    """What the gate let through is worth: means over deployments, and of the differences their standard error."""
+    passed = [one for one in found if one.passed]
+    gained = np.array([np.subtract(one.taught.gain_pct, one.without.gain_pct) * one.passed for one in found])
+    without = np.mean([one.without.gain_pct for one in found], axis=0)
+    error = gained.std(axis=0, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.full(len(without), np.nan)
+    ratio = np.median([one.error / one.error_before for one in found])
+    said = ", ".join(
+        f"{h} h {w:.1f} % and {g:+.1f} ({2 * e:.1f}) with what passed"
+        for h, w, g, e in zip(SHOWN_H, without, gained.mean(axis=0), error, strict=True)
+    )
+    what = "one context" if found[0].alike else "each partition its own"
+    return f"{what}: gate passed by {len(passed)} of {len(found)}, median error ratio {ratio:.2f}; gain after {said}"
+
+
 @click.command()
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--hours", default=12.0, show_default=True, type=click.FloatRange(1), help="That teach.")
 @click.option("--grids", "at", type=click.Path(exists=True, file_okay=False, path_type=Path), help="That nodes obey.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Each deployment, too, as one JSON document.")
 def main(seeds: int, hours: float, at: Path | None, as_json: bool) -> None:
     """Play deployments."""
     grids, priors = load_grids(at), read_priors()
-    found: list[Any] = []
+    found: list[Found] = []
     for alike in (True, False):
         for seed in range(seeds):
             found.append(one := learn(seed, alike, hours, grids, priors))
             click.echo(msgspec.json.encode(one), err=True)
-        of = [one for one in found if one.alike == alike]
-        arms = [np.mean([getattr(one, name).gain_pct for one in of], axis=0).round(2) for name in ("without", "taught")]
-        click.echo(
-            f"{'one context' if alike else 'each its own'}: after {SHOWN_H} h {arms[0]} %, taught {arms[1]} %", err=True
-        )
+        click.echo(_line([one for one in found if one.alike == alike]))
     if as_json:
         click.echo(msgspec.json.encode(found))
 
