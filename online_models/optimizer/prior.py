@@ -27,8 +27,12 @@ F64 = NDArray[np.float64]
 
 PERFORMANCE, COST, CPU, MEMORY = range(4)
 
-NOVELTY: Final = 0.05
-"""Share of the variance that the measured contexts do not show."""
+UNSHOWN: Final = 25.0
+MOST_UNSHOWN: Final = 0.2
+"""Share of the variance that measured contexts do not show: the former over how many there are, at most the latter.
+
+With .05 a few trials made settings of compression certain that were not (60 contexts): 93 instead of 96 % of 180
+contexts reached their optimum. With .3 forecasts lose; for consensus (500 contexts) it makes no difference."""
 
 LENGTH: Final = 0.5
 """Of the Matern kernel, in units of each parameter's grid."""
@@ -183,7 +187,8 @@ def _covariance_of(values: F64, errors: F64) -> F64:
     columns = np.ascontiguousarray(errors.transpose(2, 0, 1)) / np.sqrt(len(errors))
     covariance = columns.transpose(0, 2, 1) @ columns
     sd = np.sqrt(np.einsum("mss->ms", covariance) + 1e-6)
-    return np.asarray(covariance + NOVELTY * sd[:, :, None] * sd[:, None, :] * _matern(values) + _LEVEL)
+    unshown = min(UNSHOWN / len(errors), MOST_UNSHOWN)
+    return np.asarray(covariance + unshown * sd[:, :, None] * sd[:, None, :] * _matern(values) + _LEVEL)
 
 
 def _matern(values: F64) -> F64:
