@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from offline.training.artifact import fingerprint, library_versions, write_artifact
 from offline.training.gate import gate, require
-from offline.training.optimizer_fit import LEAST_ROLLOUTS, Fitted, Rollout, fit, read_rollouts
+from offline.training.optimizer_fit import LEAST_ROLLOUTS, Fitted, Rollout, fit, foretell, read_rollouts
 from offline.training.report import Report
 from online_models.optimizer.learned import INPUTS, NAME, inputs_of
 from online_models.optimizer.prior import Prior
@@ -41,8 +41,9 @@ BETTER: Final = 0.99
 def optimizer(paths: Sequence[Path], out: Path, as_json: bool) -> None:
     """Learn from rollouts how this deployment's settings differ from what was measured elsewhere.
 
-    The first 70 % of the rollouts train, the later ones judge: what the optimizer expects of them must be better by 1 %
-    with what was learned than without. Then all of them are learned from. A missed gate is exit code 1.
+    The first 70 % of the rollouts train, the later ones judge: what the optimizer expects of a partition's must be
+    better by 1 % with what the others taught than without. Then all of them are learned from. A missed gate is exit
+    code 1.
 
     \b
     dwcp record optimizer.recommendation optimizer.rollout --out rollouts.jsonl.zst
@@ -57,7 +58,7 @@ def optimizer(paths: Sequence[Path], out: Path, as_json: bool) -> None:
         given = f"{len(rollouts)} rollouts with a tested stage"
         raise ConfigError("--data", given, f"at least {LEAST_ROLLOUTS}, with their recommendations")
     cut = round(TRAINING_SHARE * len(rollouts))
-    found = judge(fit(rollouts[:cut], priors), rollouts[cut:])
+    found = judge(foretell(rollouts[:cut], rollouts[cut:], priors), rollouts[cut:])
     fitted = fit(rollouts, priors)
     manifest = _write(out, fitted, found, rollouts, priors)
     if as_json:
@@ -76,10 +77,10 @@ class Judged(msgspec.Struct):
     gates: list[Gate]
 
 
-def judge(fitted: Fitted, later: Sequence[Rollout]) -> Judged:
-    """What was learned beside what was known before, and beside expecting nothing of any change."""
+def judge(told: NDArray[np.float64], later: Sequence[Rollout]) -> Judged:
+    """What was learned, `[later]`, beside what was known before, and beside expecting nothing of any change."""
     surprise = np.array([one.surprise for one in later])
-    left = surprise - np.array([fitted.expect(one) for one in later])
+    left = surprise - told
     gained = surprise + np.array([one.expected for one in later])
     error, before, none = (float(np.abs(one).mean()) for one in (left, surprise, gained))
     metrics = {"error": error, "error_before": before, "error_of_expecting_nothing": none, "judged": float(len(later))}
@@ -136,7 +137,10 @@ def _write(
     golden = inputs[rng.choice(len(inputs), 32, replace=False)]
     write_artifact(out, make_graph(inputs, gains), manifest, golden)
     report = Report(f"{manifest.model_name} {manifest.model_version}")
-    report.text(f"{len(rollouts)} rollouts; the first {TRAINING_SHARE:.0%} trained what was judged on the later ones.")
+    report.text(
+        f"{len(rollouts)} rollouts; of the first {TRAINING_SHARE:.0%}, those of other partitions "
+        f"trained what was judged on each later one."
+    )
     report.gates(manifest.gates)
     report.heading("Errors of what was expected of later rollouts, mean absolute logarithm")
     report.table(("of", "value"), list(found.metrics.items()))

@@ -44,8 +44,8 @@ class Rollout(NamedTuple):
     ----------
     time_ms
         When it ended.
-    system
-        Of `GROUPS`.
+    scope, system
+        Whose, and of `GROUPS`.
     before, after
         Settings of the system's prior.
     surprise, error
@@ -55,6 +55,7 @@ class Rollout(NamedTuple):
     """
 
     time_ms: int
+    scope: str
     system: str
     before: int
     after: int
@@ -108,7 +109,7 @@ def _read(step: OptimizerRollout, asked: OptimizerRecommendation, priors: Mappin
     # A node's performance is the mean of all three systems, of which one was changed.
     gained, lowest = (len(GROUPS) * float(np.log1p(max(pct, -99.0) / 100.0)) for pct in (effect, low))
     error = max((gained - lowest) / _REACH, LEAST_ERROR)
-    return Rollout(step.timestamp, system, old, new, gained - expected, error, expected)
+    return Rollout(step.timestamp, step.scope, system, old, new, gained - expected, error, expected)
 
 
 def _values(state: Mapping[str, float]) -> F64:
@@ -128,6 +129,20 @@ def fit(rollouts: Sequence[Rollout], priors: Mapping[str, Prior]) -> Fitted:
         rows, surprise, total = _system(own, priors[name], share)
         gains[name] = share * rows.T @ np.linalg.solve(total, surprise)
     return Fitted(share, gains)
+
+
+def foretell(rollouts: Sequence[Rollout], later: Sequence[Rollout], priors: Mapping[str, Prior]) -> F64:
+    """What rollouts of the other partitions teach of each later one, `[later]`.
+
+    A partition knows its own trials anyway, and what they show of it is not what all have in common. Where there is one
+    partition only, its own rollouts are all there is.
+    """
+    alone = len({one.scope for one in (*rollouts, *later)}) == 1
+    fitted = {
+        scope: fit([one for one in rollouts if alone or one.scope != scope], priors)
+        for scope in {one.scope for one in later}
+    }
+    return np.array([fitted[one.scope].expect(one) for one in later])
 
 
 def _likelihood(own: Sequence[Rollout], prior: Prior, share: float) -> float:

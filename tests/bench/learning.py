@@ -26,7 +26,7 @@ from offline.optimizer.grid import Grid, load_grids
 from offline.simulator.fleet import START_MS
 from offline.simulator.tuned import TunedFleet
 from offline.training.optimizer_command import TRAINING_SHARE, judge, read_priors
-from offline.training.optimizer_fit import fit, read_rollouts
+from offline.training.optimizer_fit import fit, foretell, read_rollouts
 from online_models.optimizer.learned import Learned
 from online_models.optimizer.prior import Prior
 from online_models.optimizer.state import OptimizerState, Optimizing
@@ -173,7 +173,7 @@ def learn(seed: int, alike: bool, hours: float, grids: dict[str, Grid], priors: 
     play(first, [make() for _ in range(PARTITIONS)], hours)
     rollouts = read_rollouts(first.recommendations, first.rollouts, priors)
     cut = round(TRAINING_SHARE * len(rollouts))
-    judged = judge(fit(rollouts[:cut], priors), rollouts[cut:])
+    judged = judge(foretell(rollouts[:cut], rollouts[cut:], priors), rollouts[cut:])
     fitted = fit(rollouts, priors)
     courses = []
     for gains in ({}, fitted.gains):

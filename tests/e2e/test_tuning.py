@@ -126,7 +126,7 @@ def versions(broker: Broker) -> list[ModelAnnouncement]:
 def test_rollouts_that_a_worker_recorded_become_the_model_that_it_asks(
     broker: Broker, start: Start, tmp_path: Path
 ) -> None:
-    worker = start(broker.environment, app="app").wait_ready()
+    worker = start(broker.environment, app="app").wait_ready(timeout_s=300)
     live = Live(broker, worker, Deployment(SEED, load_grids()))
     deployment = live.deployment
     while deployment.tested() < ROLLOUTS:

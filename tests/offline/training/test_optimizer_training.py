@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from offline.sidecar.archive import Archive
 from offline.sidecar.training import export
 from offline.training.optimizer_command import optimizer, read_priors
-from offline.training.optimizer_fit import LEAST_ROLLOUTS, fit, read_rollouts
+from offline.training.optimizer_fit import LEAST_ROLLOUTS, fit, foretell, read_rollouts
 from online_models.onnx_model import OnnxModel
 from online_models.optimizer.learned import INPUTS, NAME, Learned, inputs_of
 from online_models.optimizer.prior import PERFORMANCE, Prior
@@ -111,6 +111,22 @@ def test_what_all_partitions_share_is_learned_and_what_none_does_is_not(priors: 
         assert not fitted.gains["acp"].any()  # of consensus there was no rollout
     assert errors[True] < 0.5
     assert errors[False] < 1.1
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_what_a_partition_learned_of_itself_is_not_what_all_have_in_common(
+    priors: dict[str, Prior], partitions: int
+) -> None:
+    """Two contexts, told apart by their partitions: either's rollouts tell all of its own and little of the other's."""
+    hde = [one for one in read_rollouts(*rollouts(priors, 80, alike=True, seed=1), priors) if one.system == "hde"]
+    found = [
+        one._replace(scope=f"fleet/{k % partitions}", surprise=one.surprise * (-1.0) ** (k % partitions))
+        for k, one in enumerate(hde)
+    ]
+    cut = round(0.7 * len(found))
+    surprise = np.array([one.surprise for one in found[cut:]])
+    error = np.abs(surprise - foretell(found[:cut], found[cut:], priors)).mean() / np.abs(surprise).mean()
+    assert error < 0.5 if partitions == 1 else error > 1.0
 
 
 def test_rollouts_become_a_model_that_workers_use(priors: dict[str, Prior], tmp_path: Path) -> None:
