@@ -38,8 +38,8 @@ from tests.bench.learning import Deployment
 from tests.e2e.conftest import Broker, Start
 from tests.e2e.harness import QUICK, ROOT, Worker
 
-SEED = 0
-ROLLOUTS = 20
+SEED = 2
+ROLLOUTS = 28
 AHEAD = 3
 """Minutes that the fleet may be ahead of the worker."""
 SIDECAR = (
