@@ -39,7 +39,7 @@ def optimize() -> None:
     "--contexts", type=click.IntRange(3), show_default="60, 36 of pba", help="How many; the package has 500 of acp."
 )
 def grid(out: Path, only: Sequence[str], rtt: Path | None, seed: int, contexts: int | None) -> None:
-    """Measure every setting in every context; some twenty minutes.
+    """Measure every setting in every context; some ten minutes for 60 of each.
 
     \b
     hde   compression level x chunk x window on real payloads, by block delta and zstd
