@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -9,29 +10,17 @@ from msgspec import Struct
 from numba import njit
 from numpy.typing import NDArray
 
+from offline.backtest.bandwidth_stream import UNBOUNDED, Champion, conclude_link, take_link
 from offline.backtest.grid import Grid, fit_horizon, match_targets
+from offline.backtest.retrain import Retraining, Turn, retrain
 from online_models.bandwidth.expert import CLIMATOLOGY, EXPERTS, MOVING_AVERAGE, PERSISTENCE
-from online_models.bandwidth.feature import (
-    COUNTERS,
-    FEATURE_NAMES,
-    WINDOW,
-    encode_network,
-    link_type_codes,
-    write_features,
-)
-from online_models.bandwidth.forecaster import conclude, prepare
 from online_models.bandwidth.interval import PRIOR_RADIUS, reach_above, reach_below, track
-from online_models.bandwidth.link import LINK, SCORE, meet_value, take_value, write_recent
-from online_models.bandwidth.model import Question, ask_forecaster
-from online_models.bandwidth.vote import BOUNDS, FORECAST, MODEL, start_models
-from online_models.bandwidth.waiting import remember
+from online_models.bandwidth.vote import BOUNDS
 from online_models.served import Model
-from schemas.codec import codec_of
-from schemas.network import HORIZON_MS, TARGETS, NetworkSample
+from schemas.network import HORIZON_MS, TARGETS
 
 PUBLISHED: Final = "published"
 TRAINED: Final = "trained"
-UNBOUNDED: Final = np.tile([-np.inf, np.inf], (4, 1))
 _FIRST: Final = (PERSISTENCE, MOVING_AVERAGE, CLIMATOLOGY)
 _BARS: Final = (EXPERTS[PERSISTENCE], EXPERTS[MOVING_AVERAGE])
 _NOISE: Final = 1e-7
@@ -56,6 +45,7 @@ class Backtest(Struct, frozen=True):
 
     `n` forecasts whose target sample lies in the test part were scored. `ratio` is the published
     forecast's MAE over the better of persistence and moving average; None where that is never wrong.
+    `trainings` are those on the way, `kept` of which passed and served.
     """
 
     column: str
@@ -68,6 +58,8 @@ class Backtest(Struct, frozen=True):
     n: int
     ratio: float | None
     forecasters: list[Quality]
+    kept: int
+    trainings: list[Turn]
 
 
 def backtest_column(
@@ -76,7 +68,8 @@ def backtest_column(
     target: str | None = None,
     horizon_ms: int = HORIZON_MS,
     test_fraction: float = 0.15,
-    trained: Model | None = None,
+    trained: Model | Retraining | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Backtest:
     """Stream a column as one link's samples and score the forecasts of its last part.
 
@@ -93,11 +86,26 @@ def backtest_column(
     test_fraction
         Share of the samples, the last ones, that forecasts are scored against.
     trained
-        A model that is asked as a worker's champion is. Where it has no answer, the experts' vote stands in its row.
+        A model that is asked as a worker's champion is, or when to train one from what is known by then. Where none
+        has an answer, the experts' vote stands in its row.
+    say
+        Is told of each training.
+
+    Raises
+    ------
+    ConfigError
+        When a library to train with is missing.
     """
     horizon_ms = fit_horizon(horizon_ms, grid.period_ms)
     m = 0 if target is None else TARGETS.index(target)
-    made = stream_link(grid, m, horizon_ms, UNBOUNDED if target is None else BOUNDS, trained)
+    bounds = UNBOUNDED if target is None else BOUNDS
+    taken = take_link(grid, m, horizon_ms)
+    turns: list[Turn] = []
+    if isinstance(trained, Retraining):
+        champions, turns = retrain(taken, bounds, trained, say)
+    else:
+        champions = [] if trained is None else [Champion(0, trained)]
+    made = conclude_link(taken, bounds, champions)
     meets = match_targets(grid.time_ms, horizon_ms, grid.period_ms)
     test_at = min(round(len(grid.value) * (1.0 - test_fraction)), len(grid.value) - 1)
     row = np.flatnonzero(meets >= test_at)
@@ -108,7 +116,7 @@ def backtest_column(
     lower, upper = interval_all(values, np.ascontiguousarray(made["breadth"][:, m]), meets, grid.value)
     lower[:, 0], upper[:, 0] = made["lower"][:, m], made["upper"][:, m]
     names = [PUBLISHED, *EXPERTS, TRAINED]
-    first = [0, *([names.index(TRAINED)] if trained is not None else []), *(1 + k for k in _FIRST)]
+    first = [0, *([names.index(TRAINED)] if champions else []), *(1 + k for k in _FIRST)]
     order = [*first, *(k for k in range(1, 1 + len(EXPERTS)) if k not in first)]
     actual = grid.value[meets[row]]
     found = (
@@ -117,93 +125,8 @@ def backtest_column(
     return Backtest(
         column, target, len(grid.value), grid.dropped, grid.period_ms, horizon_ms,
         int(grid.time_ms[test_at]), len(row), _ratio(found, actual), found,
+        sum(turn.refused is None for turn in turns), turns,
     )  # fmt: skip
-
-
-def stream_link(
-    grid: Grid, m: int, horizon_ms: int, bounds: NDArray[Any], trained: Model | None = None
-) -> NDArray[Any]:
-    """Every sample's `FORECAST`, `[n]`, by the worker's kernels; the other three targets are 0 throughout.
-
-    Parameters
-    ----------
-    m
-        Which target the grid's values are.
-    bounds
-        Least and greatest value of each target, `[4, 2]`.
-    trained
-        A model that is asked as a worker's champion is; the link is of the contract's defaults, its counters are 0.
-    """
-    n = len(grid.value)
-    links, models = np.zeros(1, LINK), np.zeros(1, MODEL)
-    start_models(models)
-    samples = np.zeros((n, 4))
-    samples[:, m] = grid.value
-    period, feature, made = np.empty(n), np.empty((n, len(FEATURE_NAMES))), np.zeros(n, FORECAST)
-    recent = np.empty((n if trained is not None else 0, WINDOW, len(TARGETS)), np.float32)
-    shown = np.maximum(samples, 0.0)  # features are of throughputs, which are never below 0
-    _take(
-        links, grid.time_ms, samples, shown, np.zeros(len(COUNTERS)), _code(), horizon_ms, period, feature, recent, made
-    )
-    if trained is not None:
-        made["trained"], made["asked"] = ask_forecaster(trained, made, Question(feature, recent, period), horizon_ms), 1
-    work = np.empty((5, len(EXPERTS)))
-    _answer(links, models, grid.time_ms, samples, horizon_ms, bounds, period, np.zeros(n, SCORE), made, work)
-    return made
-
-
-def _code() -> NDArray[np.float64]:
-    """Encodings of a link that is nowhere in particular, `[6]`."""
-    nowhere = NetworkSample(0, "a", "b", rtt_ms=0.0, jitter_ms=0.0, throughput_mbps=0.0, packet_loss=0.0)
-    columns = codec_of(NetworkSample).columns([nowhere])
-    found: NDArray[np.float64] = encode_network(columns, link_type_codes(columns))[0]
-    return found
-
-
-@njit(cache=True)
-def _take(
-    links: NDArray[Any],
-    timestamp: NDArray[Any],
-    samples: NDArray[Any],
-    shown: NDArray[Any],
-    counter: NDArray[Any],
-    code: NDArray[Any],
-    horizon_ms: int,
-    period: NDArray[Any],
-    feature: NDArray[Any],
-    recent: NDArray[Any],
-    made: NDArray[Any],
-) -> None:
-    """A worker's first pass."""
-    link = links[0]
-    for i in range(len(timestamp)):
-        period[i] = link.period
-        take_value(link, timestamp[i], samples[i], horizon_ms)
-        write_features(link.window, link.count, timestamp[i], shown[i], counter, code, feature[i])
-        if i < len(recent):
-            write_recent(link, recent[i])
-        prepare(link, link.count, horizon_ms, made[i])
-
-
-@njit(cache=True)
-def _answer(
-    links: NDArray[Any],
-    models: NDArray[Any],
-    timestamp: NDArray[Any],
-    samples: NDArray[Any],
-    horizon_ms: int,
-    bounds: NDArray[Any],
-    period: NDArray[Any],
-    score: NDArray[Any],
-    made: NDArray[Any],
-    work: NDArray[Any],
-) -> None:
-    """Its second pass."""
-    link, model = links[0], models[0]
-    for i in range(len(timestamp)):
-        meet_value(link, model, period[i], timestamp[i], samples[i], horizon_ms, score[i], work)
-        conclude(link, model, bounds, made[i], work)
-        remember(link, made[i], horizon_ms)
 
 
 @njit(cache=True)

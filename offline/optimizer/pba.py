@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from offline.backtest.bandwidth import UNBOUNDED, stream_link
+from offline.backtest.bandwidth_stream import UNBOUNDED, stream_link
 from offline.backtest.grid import Grid as Samples
 from offline.optimizer.grid import Grid
 from offline.series import read_series

@@ -7,7 +7,9 @@
 
 `relative` makes values of a target differences to the row's level in units of its scale, so
 that links of 80 Mbps and of 10 Gbps, and a link before and after a shift, look alike.
-Training reads `z` from this graph too: what serves is what was trained.
+Training reads `z` from this graph too: what serves is what was trained. Models of the newest sample are told the
+target's minute of the hour as well: scheduled work comes to the minute, and in the minute of the day trees would have
+to find every hour of it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from online_models.bandwidth.trained_input import (
     CALENDAR,
     COMPACT,
     COMPACT_UNITS,
+    CONTEXT_NAMES,
     LEVEL_AT,
+    NEWEST,
     SCALE_AT,
     STATELESS,
     Window,
@@ -38,6 +42,7 @@ ML_OPSET: Final = 3
 _IR: Final = 8
 _FAR: Final = np.float32(1e30)
 _LEAST: Final = np.float32(1e-20)
+_MINUTE: Final = CONTEXT_NAMES.index("target_minute_of_day")
 _HEAVY: Final = ("retransmits", "congestion_window", "queue_depth", "bytes_total", "bytes_ratio", "network_load")
 _SHORT: Final = dict(
     zip(("throughput", "rtt", "loss", "jitter", "bandwidth", "latency"), (0, 1, 2, 3, 0, 1), strict=True)
@@ -147,7 +152,7 @@ def input_graph(window: Window, scaler: Scaler | None) -> onnx.ModelProto:
     graph = Graph()
     _write_input(graph, window, scaler)
     d = len(window.input_names)
-    return graph.model({"x": d}, {"z": d})
+    return graph.model({"x": d}, {"z": d + (window is NEWEST)})
 
 
 def whole_graph(window: Window, scaler: Scaler, body: onnx.ModelProto, bounds: NDArray[np.float64]) -> bytes:
@@ -204,11 +209,13 @@ def _write_input(graph: Graph, window: Window, scaler: Scaler | None) -> None:
     value = graph.add("Max", graph.add("Min", value, graph.constant(columns.limit)), graph.constant(-columns.limit))
     positive = graph.add("Max", scaled, graph.constant(np.float32(0)))
     logged = graph.add("Log", graph.add("Add", positive, graph.constant(np.float32(1))))
-    heavy = graph.constant(columns.heavy)
+    parts = [graph.add("Where", graph.constant(columns.heavy), logged, value)]
+    if window is NEWEST:
+        minute = graph.add("Gather", "x", graph.constant(np.array([_MINUTE])), axis=1)
+        parts.append(graph.add("Mod", minute, graph.constant(np.float32(60)), fmod=1))
+    value = graph.add("Concat", *parts, axis=1, output="z" if scaler is None else "")
     if scaler is None:
-        graph.add("Where", heavy, logged, value, output="z")
         return
-    value = graph.add("Where", heavy, logged, value)
     value = graph.add("Div", graph.add("Sub", value, graph.constant(scaler.mean)), graph.constant(scaler.std))
     limit = np.float32(CLIP)
     graph.add("Max", graph.add("Min", value, graph.constant(limit)), graph.constant(-limit), output="z")

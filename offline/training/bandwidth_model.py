@@ -27,6 +27,9 @@ WINDOWS: Final = {
 """What each forecaster is asked with; the order is that of reports."""
 
 TRAINED: Final = tuple(name for name in WINDOWS if name not in BARS)
+REFITTED: Final = ("boosting",)
+"""Learns from validation as well, once that has chosen it and said how large it is to be."""
+
 NETWORKS: Final = ("lstm", "lstm-attention")
 
 _CHUNK: Final = 4096
@@ -45,8 +48,25 @@ class Fitted(NamedTuple):
     validation_loss: list[float]
 
 
-def fit_model(name: str, trace: Trace, training: Rows, validation: Rows, course: Course, say: Say) -> Fitted:
+def fit_model(
+    name: str,
+    trace: Trace,
+    training: Rows,
+    validation: Rows,
+    course: Course,
+    say: Say,
+    *,
+    refit: bool = False,
+    bounds: NDArray[np.float64] = BOUNDS,
+) -> Fitted:
     """Fit a forecaster on the training rows; validation rows decide when it stops.
+
+    Parameters
+    ----------
+    refit
+        Then fit one of `REFITTED` once more, of that size, on both.
+    bounds
+        Least and greatest value of each target, `[4, 2]`.
 
     Raises
     ------
@@ -55,7 +75,7 @@ def fit_model(name: str, trace: Trace, training: Rows, validation: Rows, course:
     """
     window = WINDOWS[name]
     if name in BARS:
-        return Fitted(name, window, expert_graph(window, name.replace("-", "_"), BOUNDS), [], [])
+        return Fitted(name, window, expert_graph(window, name.replace("-", "_"), bounds), [], [])
     scaler = fit_scaler(trace, window, training)
     session = open_session(input_graph(window, scaler).SerializeToString())
     z, z_validation = (_answers(session, trace, window, row, "z") for row in (training, validation))
@@ -64,10 +84,10 @@ def fit_model(name: str, trace: Trace, training: Rows, validation: Rows, course:
     if name == "ridge":
         body = fit_ridge(z, y, z_validation, y_validation)
     elif name == "boosting":
-        body = _boosting(z, y, z_validation, y_validation, course.seed, say)
+        body = _boosting(z, y, z_validation, y_validation, course.seed, say, refit)
     else:
         body, losses = _network(name, z, y, z_validation, y_validation, course, say)
-    return Fitted(name, window, whole_graph(window, scaler, body, BOUNDS), *losses)
+    return Fitted(name, window, whole_graph(window, scaler, body, bounds), *losses)
 
 
 def fit_scaler(trace: Trace, window: Window, training: Rows) -> Scaler:
@@ -90,12 +110,14 @@ def _answers(session: Any, trace: Trace, window: Window, row: Rows, output: str)
     return np.concatenate(pieces)
 
 
-def _boosting(z: F32, y: F32, z_validation: F32, y_validation: F32, seed: int, say: Say) -> onnx.ModelProto:
+def _boosting(
+    z: F32, y: F32, z_validation: F32, y_validation: F32, seed: int, say: Say, refit: bool
+) -> onnx.ModelProto:
     try:
         from offline.training.boosting import fit_boosting, trees_body
     except ImportError as exc:
         raise missing_extra("boosting", exc) from exc
-    return trees_body(z.shape[1], fit_boosting(z, y, z_validation, y_validation, seed, say))
+    return trees_body(z.shape[1], fit_boosting(z, y, z_validation, y_validation, seed, say, refit))
 
 
 def _network(

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from offline.training.artifact import (
     METADATA_FILE,
     MODEL_FILE,
     fingerprint,
-    library_versions,
-    reference_edges,
     write_artifact,
 )
 from offline.training.bandwidth_input import Rows, make_input, split_rows
-from offline.training.bandwidth_model import NETWORKS, TRAINED, Fitted, fit_model, forecast_rows
+from offline.training.bandwidth_manifest import make_manifest
+from offline.training.bandwidth_model import NETWORKS, REFITTED, TRAINED, Fitted, fit_model, forecast_rows
 from offline.training.bandwidth_report import Ceiling, Outcome, make_report
 from offline.training.bandwidth_sample import Samples
 from offline.training.bandwidth_score import (
@@ -26,21 +27,17 @@ from offline.training.bandwidth_score import (
     Qualities,
     judge,
     mean_ratio,
-    overall_accuracy,
     score,
 )
 from offline.training.bandwidth_trace import BARS, Trace, trace
 from offline.training.course import Course
 from offline.training.single import memory_mb, p99_ms
-from online_models.bandwidth.feature import FEATURE_NAMES, FEATURE_SCHEMA
-from online_models.bandwidth.trained_input import CONTEXT_NAMES, LEVEL_AT, SCALE_AT
+from online_models.bandwidth.trained_input import CONTEXT_NAMES
 from schemas.model import Gate, Manifest
 from schemas.network import TARGETS
 
 ALL: Final = "all"
 NAMES: Final = (*BARS, *TRAINED, ALL)
-
-_PACKAGES: Final = ("numpy", "onnx", "onnxruntime", "scikit-learn", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +91,10 @@ def train_bandwidth(samples: Samples, request: Request, say: Callable[[str], Non
     champion = min(among, key=lambda name: mean_ratio(on_validation[name]))
     if champion not in names:
         fitted.append(fit_model(champion, seen, training, validation, request.course, say))
+    if champion in REFITTED:
+        say(f"{champion} learns again, from the validation part too")
+        again = fit_model(champion, seen, training, validation, request.course, say, refit=True)
+        fitted[next(k for k, one in enumerate(fitted) if one.name == champion)] = again
     say(f"{champion} is the champion on validation; asking the test part")
     forecasts = _forecast_all(fitted, seen, test)
     quality = score(forecasts, seen.target[test])
@@ -127,7 +128,11 @@ def _write(
     """Write the artifact, measure it, and write it once more with what was measured; gates and facts."""
     training, _, test = parts
     x = make_input(seen, best.window, test[:: max(1, len(test) // 1000)])
-    manifest = _manifest(samples, request, seen, training, best, quality[best.name])
+    data = fingerprint(samples.time_ms, samples.link, *(samples.columns[name] for name in TARGETS))
+    learned = np.concatenate(parts[:2]) if best.name in REFITTED else training
+    manifest = make_manifest(
+        best, seen, learned, quality[best.name], data, request.horizon_ms, request.course.seed, int(time.time() * 1000)
+    )
     model = write_artifact(request.out, best.content, manifest, x)
     p99, memory = p99_ms(model, x), memory_mb(request.out / MODEL_FILE, x.shape[1])
     gates = judge(quality[best.name], p99, memory)
@@ -144,55 +149,6 @@ def _write(
         "artifact": f"{len(best.content):,} bytes, single link p99 {p99:.3f} ms, memory {memory:.1f} MB",
     }
     return gates, facts
-
-
-def _manifest(
-    samples: Samples, request: Request, seen: Trace, training: Rows, best: Fitted, found: Mapping[str, Any]
-) -> Manifest:
-    data = fingerprint(samples.time_ms, samples.link, *(samples.columns[name] for name in TARGETS))
-    trained_at = int(time.time() * 1000)
-    metrics = {"overall_accuracy": overall_accuracy(found)}
-    for target in TARGETS:
-        for figure in ("mae", "mape", "r2", "ratio"):
-            value = getattr(found[target], figure)
-            if value is not None:
-                metrics[f"{target}_{figure}"] = value
-    names = best.window.input_names
-    return Manifest(
-        model_name="bandwidth",
-        model_version=f"{best.name}-{datetime.fromtimestamp(trained_at / 1000, UTC):%Y%m%d%H%M%S}",
-        feature_schema=FEATURE_SCHEMA,
-        feature_names=names,
-        input_shape=[len(names)],
-        outputs=["forecast"],
-        trained_at=trained_at,
-        training_from=int(seen.time_ms[training].min()),
-        training_to=int(seen.time_ms[training].max()),
-        training_rows=len(training),
-        training_data_sha256=data,
-        metrics=metrics,
-        gates=[],
-        library_versions=library_versions(*_PACKAGES),
-        settings=_settings(request, best),
-        reference=reference_edges(seen.feature[training], list(FEATURE_NAMES)),
-    )
-
-
-def _settings(request: Request, best: Fitted) -> dict[str, str]:
-    """The contract of the input's shape, for whoever serves the model."""
-    return {
-        "architecture": best.name,
-        "horizon_ms": str(request.horizon_ms),
-        "seed": str(request.course.seed),
-        "input": f"x[n, {len(best.window.input_names)}] = context[{len(CONTEXT_NAMES)}], then "
-        f"window[{best.window.samples}][{len(best.window.features)}], oldest sample first",
-        "context": "online_models.bandwidth.trained_input.make_context",
-        "window_samples": str(best.window.samples),
-        "window_features": ",".join(best.window.features),
-        "level_at": str(LEVEL_AT),
-        "scale_at": str(SCALE_AT),
-        "output": f"forecast[n, 4] = {', '.join(TARGETS)} at the target time, in Mbps, ms, ratio, ms",
-    }
 
 
 def _metadata(

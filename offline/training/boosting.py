@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from offline.training.bandwidth_graph import Graph
+from offline.training.bandwidth_graph import Graph, linear_body
 from offline.training.tree import DOMAIN, OPERATION, boosted_trees, ensemble_attributes
 
 F32 = NDArray[np.float32]
@@ -19,12 +20,38 @@ TREES: Final = 400
 PATIENCE: Final = 20
 """Trees without a better validation loss before an ensemble is complete."""
 
-_SMALL: Final = 5_000
+_SMALL: Final = 20_000
+
+
+class Ensemble(NamedTuple):
+    """One target's trees.
+
+    Parameters
+    ----------
+    column
+        Columns of `z` that they look at.
+    trees
+        None for a target that never moved: `base` is said of it.
+    """
+
+    column: NDArray[np.intp]
+    trees: HistGradientBoostingRegressor | None
+    base: float
+
+    def predict(self, z: F32) -> NDArray[np.float64]:
+        """Differences, `[n]`."""
+        return np.full(len(z), self.base) if self.trees is None else self.trees.predict(z[:, self.column])
 
 
 def fit_boosting(
-    z: F32, y: F32, z_validation: F32, y_validation: F32, seed: int, say: Callable[[str], None]
-) -> list[HistGradientBoostingRegressor]:
+    z: F32,
+    y: F32,
+    z_validation: F32,
+    y_validation: F32,
+    seed: int,
+    say: Callable[[str], None],
+    refit: bool = False,
+) -> list[Ensemble]:
     """Fit trees to differences, one ensemble per target.
 
     Parameters
@@ -37,25 +64,53 @@ def fit_boosting(
         Of the columns each split looks at.
     say
         Is told how far it got.
+    refit
+        Grow as many trees as were best on validation once more, from both parts.
     """
-    small = len(z) < _SMALL
+    column = np.flatnonzero(z.min(axis=0) < z.max(axis=0))
+    z, z_validation = z[:, column], z_validation[:, column]
     ensembles = []
     for m in range(y.shape[1]):
-        trees = HistGradientBoostingRegressor(
-            loss="absolute_error", learning_rate=0.06, max_iter=TREES, max_leaf_nodes=8 if small else 31,
-            min_samples_leaf=20 if small else 200, l2_regularization=1.0, max_features=0.5,
-            early_stopping=True, n_iter_no_change=PATIENCE, random_state=seed,
-        )  # fmt: skip
-        trees.fit(z, y[:, m], X_val=z_validation, y_val=y_validation[:, m])
+        if y[:, m].min() == y[:, m].max():
+            ensembles.append(Ensemble(column, None, float(y[0, m])))
+            continue
+        with threadpool_limits(1 if len(z) < _SMALL else None):  # threads cost more than they do on few rows
+            trees = _trees(len(z), seed, early_stopping=True, n_iter_no_change=PATIENCE)
+            trees.fit(z, y[:, m], X_val=z_validation, y_val=y_validation[:, m])
+            if refit:
+                best = max(1, int(np.argmax(trees.validation_score_)))
+                trees = _trees(len(z), seed, max_iter=best, early_stopping=False)
+                trees.fit(np.concatenate([z, z_validation]), np.concatenate([y[:, m], y_validation[:, m]]))
         say(f"boosting: target {m + 1} of {y.shape[1]}, {trees.n_iter_} trees")
-        ensembles.append(trees)
+        ensembles.append(Ensemble(column, trees, float(np.ravel(trees._baseline_prediction)[0])))
     return ensembles
 
 
-def trees_body(width: int, ensembles: Sequence[HistGradientBoostingRegressor]) -> onnx.ModelProto:
+def _trees(rows: int, seed: int, **more: Any) -> HistGradientBoostingRegressor:
+    """A single link has thousands of rows that say little apart; a fleet has more to find in more."""
+    leaves, least = (15, 50) if rows < _SMALL else (31, 200)
+    settings = {"max_iter": TREES, "max_leaf_nodes": leaves, "min_samples_leaf": least} | more
+    return HistGradientBoostingRegressor(
+        loss="absolute_error",
+        learning_rate=0.06,
+        l2_regularization=1.0,
+        max_features=0.5,
+        random_state=seed,
+        **settings,
+    )
+
+
+def trees_body(width: int, ensembles: Sequence[Ensemble]) -> onnx.ModelProto:
     """Ensembles as one ONNX operation from `z` `[n, width]` to `difference` `[n, ensembles]`."""
-    grown = (tree for m, ensemble in enumerate(ensembles) for tree in boosted_trees(ensemble._predictors, m))
-    base = [float(np.ravel(ensemble._baseline_prediction)[0]) for ensemble in ensembles]
+    base = [one.base for one in ensembles]
+    if all(one.trees is None for one in ensembles):
+        return linear_body(np.zeros((width, len(base)), np.float32), np.array(base, np.float32))
+    grown = (
+        tree._replace(feature=one.column[tree.feature])
+        for m, one in enumerate(ensembles)
+        if one.trees is not None
+        for tree in boosted_trees(one.trees._predictors, m)
+    )
     graph = Graph()
     graph.add(OPERATION, "z", output="difference", domain=DOMAIN, **ensemble_attributes(grown, base))
     return graph.model({"z": width}, {"difference": len(ensembles)})

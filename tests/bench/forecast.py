@@ -4,7 +4,8 @@ With `--horizon` at another one instead, of the series whose period divides it.
 
 The data are not in this repository: a folder with `jitterbug-rtt`, `ms-cloud-monitoring`,
 `speedtest-wizardtim` and `datacenter-traces`, as published; what is not there is left out. Every series goes
-through the forecaster that workers run, from its first sample on; the last 15 % are scored.
+through the forecaster that workers run, from its first sample on; the last 15 % are scored. Boosting is trained on
+the way, as `dwcp backtest bandwidth` does by default; what the same forecasts are without it stands beside.
 
     python -m tests.bench.forecast DATA --json
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.backtest.bandwidth import Backtest, Quality, backtest_column
-from offline.backtest.bandwidth_command import Duration
+from offline.backtest.bandwidth_command import RETRAIN, Duration, Regularity
 from offline.backtest.grid import Grid, make_grid
+from offline.backtest.retrain import Retraining
 from offline.series import NO_TIME, read_series
 from online_models.bandwidth.link import LINK
 from schemas.network import HORIZON_MS
@@ -74,8 +77,8 @@ def _numbered(path: Path) -> list[object]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
 
 
-def summary_of(found: dict[str, Backtest]) -> dict[str, object]:
-    """What the series show together; a bar that is never wrong has no ratio."""
+def summary_of(found: dict[str, Backtest], alone: dict[str, Backtest]) -> dict[str, object]:
+    """What the series show together, and without training; a bar that is never wrong has no ratio."""
     ratio = {name: one.ratio for name, one in found.items() if one.ratio is not None}
     many = {name: _of(one).coverage for name, one in found.items() if one.n >= MANY}
     worst = max(ratio, key=lambda name: ratio[name])
@@ -83,6 +86,11 @@ def summary_of(found: dict[str, Backtest]) -> dict[str, object]:
         "series": len(found),
         "geometric_mean": _geometric_mean(list(ratio.values())),
         "geometric_mean_of_many": _geometric_mean([ratio[name] for name in many if name in ratio]),
+        "geometric_mean_untrained": _geometric_mean([one.ratio for one in alone.values() if one.ratio is not None]),
+        "geometric_mean_of_many_untrained": _geometric_mean(
+            [alone[name].ratio or 1.0 for name in many if name in ratio]
+        ),
+        "worse_by_1_pct_untrained": {k: one.ratio for k, one in alone.items() if (one.ratio or 0.0) > 1.01},
         "worse_by_1_pct": {name: value for name, value in ratio.items() if value > 1.01},
         "worst": [worst, ratio[worst]],
         "many": len(many),
@@ -99,36 +107,44 @@ def _of(one: Backtest, name: str = "published") -> Quality:
     return next(quality for quality in one.forecasters if quality.name == name)
 
 
-def _row(name: str, one: Backtest) -> str:
+def _row(name: str, one: Backtest, alone: Backtest) -> str:
     said, last, mean = (_of(one, k) for k in ("published", "persistence", "moving_average"))
-    ratio = "-" if one.ratio is None else f"{one.ratio:.3f}"
+    ratio, untrained = ("-" if found.ratio is None else f"{found.ratio:.3f}" for found in (one, alone))
     every = f"{one.period_ms / MINUTE_MS:g} min"
     shown = f"| {name} | {every} | {one.n:,} | {said.mae:.4g} | {last.mae:.4g} | {mean.mae:.4g} | {ratio} |"
-    return f"{shown} {100 * said.coverage:.1f} |"
+    return f"{shown} {100 * said.coverage:.1f} | {untrained} | {one.kept} of {len(one.trainings)} |"
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--horizon", type=Duration(), help="How far ahead, e.g. 5min.")
+@click.option("--retrain", "how", type=Regularity(), default=RETRAIN, show_default=True, help="As in the backtest.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the trainings.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def main(folder: Path, horizon: int | None, as_json: bool) -> None:
+def main(folder: Path, horizon: int | None, how: Retraining | None, seed: int, as_json: bool) -> None:
     """Forecast every series of FOLDER as a worker forecasts links; a table as the README's."""
-    began, found = time.process_time(), {}
+    began, found, alone = time.process_time(), {}, {}
+    trained = how and replace(how, seed=seed)
     for name, grid in series_in(folder):
         if horizon is not None and horizon % grid.period_ms:
             continue
         click.echo(f"{name}: {len(grid.value):,} samples", err=True)
-        found[name] = backtest_column(name, grid, horizon_ms=horizon or HORIZON_MS)
+        alone[name] = backtest_column(name, grid, horizon_ms=horizon or HORIZON_MS)
+        found[name] = backtest_column(name, grid, horizon_ms=horizon or HORIZON_MS, trained=trained)
+        click.echo(f"  {alone[name].ratio} untrained, {found[name].ratio} trained", err=True)
     if not found:
         raise click.UsageError(f"{folder} has none of the data sets that `--help` names")
-    summary = summary_of(found) | {"cpu_seconds": time.process_time() - began}
+    settings = {"retrain": msgspec.to_builtins(trained), "seed": seed, "horizon_ms": horizon or HORIZON_MS}
+    summary = settings | summary_of(found, alone) | {"cpu_seconds": time.process_time() - began}
     if as_json:
         click.echo(msgspec.json.encode({"summary": summary, "series": found}))
         return
-    click.echo("| series | every | scores | MAE | persistence | moving average | ratio | covered % |")
-    click.echo("|---|---|---|---|---|---|---|---|")
+    click.echo(
+        "| series | every | scores | MAE | persistence | moving average | ratio | covered % | untrained | served |"
+    )
+    click.echo("|---|---|---|---|---|---|---|---|---|---|")
     for name, one in found.items():
-        click.echo(_row(name, one))
+        click.echo(_row(name, one, alone[name]))
     click.echo(msgspec.json.encode(summary).decode())
 
 

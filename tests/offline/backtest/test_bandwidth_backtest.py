@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from offline.backtest.bandwidth import Backtest, Quality, backtest_column, interval_all, stream_link
+from offline.backtest.bandwidth import Backtest, Quality, backtest_column, interval_all
+from offline.backtest.bandwidth_stream import stream_link
 from offline.backtest.grid import Grid, make_grid
 from online_models.bandwidth.expert import MOVING_AVERAGE, PERSISTENCE
 from online_models.bandwidth.state import NetworkState

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -118,3 +119,39 @@ def test_help_lists_every_part_without_importing_one() -> None:
 def test_a_horizon_of_a_month_is_for_capacity(path: Path) -> None:
     with pytest.raises(ConfigError, match="dwcp backtest capacity"):
         run("--csv", path, "--horizon", "30d")
+
+
+@pytest.fixture(scope="module")
+def long_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A thousand samples: enough for one training, and one more where history is to grow by a tenth."""
+    rng = np.random.default_rng(0)
+    k = np.arange(1000)
+    value = 100.0 + 40.0 * np.isin(k % 12, (1, 6, 7)) + 3.0 * rng.normal(size=1000)
+    lines = [f"{1_700_006_400_000 + 300_000 * i},{one:.6f}" for i, one in enumerate(value)]
+    found = tmp_path_factory.mktemp("csv") / "long.csv"
+    found.write_text("\n".join(["time,rate", *lines]) + "\n")
+    return found
+
+
+def test_it_trains_on_the_way_and_says_what_became_of_it(long_path: Path) -> None:
+    result = run("--csv", long_path, "--json")
+    (column,) = json.loads(result.stdout)["columns"]
+    assert column["kept"] == len(column["trainings"]) == 2
+    assert column["trainings"][0]["refused"] is None
+    assert column["trainings"][0]["version"] in result.stderr
+    assert "trained" in [one["name"] for one in column["forecasters"]]
+    (alone,) = json.loads(run("--csv", long_path, "--retrain", "never", "--json").stdout)["columns"]
+    assert (alone["kept"], alone["trainings"]) == (0, [])
+    assert column["ratio"] < alone["ratio"]
+
+
+def test_the_table_counts_trainings(long_path: Path) -> None:
+    assert "1 trainings on the way, 1 served" in run("--csv", long_path, "--retrain", "10d").stdout
+    assert "trainings" not in run("--csv", long_path, "--retrain", "never").stdout
+
+
+@pytest.mark.parametrize("how", ["often", "0.5%", "15", "-1d"])
+def test_a_regularity_that_is_none_is_a_usage_error(path: Path, how: str) -> None:
+    result = run("--csv", path, "--retrain", how)
+    assert result.exit_code == 2
+    assert "15%" in result.stderr or "at least 1%" in result.stderr

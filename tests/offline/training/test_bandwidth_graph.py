@@ -55,6 +55,9 @@ def _slow_relative(window: Window, x: np.ndarray) -> np.ndarray:
             out[k] = np.clip(value / scale[m], -10, 10)
         else:
             out[k] = np.clip((value - level[m]) / scale[m], -10, 10)
+    if window is NEWEST:
+        minute = x[window.input_names.index("target_minute_of_day")]
+        return np.append(out, minute % 60)
     return out
 
 
@@ -115,7 +118,7 @@ def test_scaled_inputs_have_mean_0_and_spread_1_in_training() -> None:
 def test_outputs_are_level_and_scaled_difference_within_bounds(window: Window) -> None:
     found, row = small_trace(), _rows()
     x = make_input(found, window, row)
-    width = x.shape[1]
+    width = _relative(window, x).shape[1]
     bias = np.array([1.5, -2.0, 1e9, -1e9], np.float32)
     body = linear_body(np.zeros((width, 4), np.float32), bias)
     content = whole_graph(window, _unscaled(width), body, BOUNDS)
