@@ -38,5 +38,5 @@ class PartGroup(LazyGroup):
 def backtest() -> None:
     """Stream CSV files through the online models, as a worker would, and score the answers.
 
-    Nothing is trained beforehand: a model sees a value only after it was asked about it.
+    Nothing is known beforehand: a model sees a value only after it was asked about it.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from offline.training.bandwidth_graph import Graph, linear_body
-from offline.training.tree import DOMAIN, OPERATION, boosted_trees, ensemble_attributes
+from offline.training.bandwidth_graph import Graph
+from offline.training.tree import DOMAIN, OPERATION, Tree, boosted_trees, ensemble_attributes
 
 F32 = NDArray[np.float32]
 
@@ -102,15 +102,18 @@ def _trees(rows: int, seed: int, **more: Any) -> HistGradientBoostingRegressor:
 
 def trees_body(width: int, ensembles: Sequence[Ensemble]) -> onnx.ModelProto:
     """Ensembles as one ONNX operation from `z` `[n, width]` to `difference` `[n, ensembles]`."""
-    base = [one.base for one in ensembles]
-    if all(one.trees is None for one in ensembles):
-        return linear_body(np.zeros((width, len(base)), np.float32), np.array(base, np.float32))
-    grown = (
-        tree._replace(feature=one.column[tree.feature])
-        for m, one in enumerate(ensembles)
-        if one.trees is not None
-        for tree in boosted_trees(one.trees._predictors, m)
-    )
+    grown = [tree for m, one in enumerate(ensembles) for tree in _grown(one, m)]
+    base = [0.0 if one.trees is None else one.base for one in ensembles]
     graph = Graph()
     graph.add(OPERATION, "z", output="difference", domain=DOMAIN, **ensemble_attributes(grown, base))
     return graph.model({"z": width}, {"difference": len(ensembles)})
+
+
+def _grown(one: Ensemble, target: int) -> Iterator[Tree]:
+    """Its trees; a leaf alone where it has none: without one the target is 0 to onnxruntime, whatever its base."""
+    if one.trees is None:
+        none = np.zeros(1, np.int64)
+        yield Tree(target, np.ones(1, np.bool_), none, np.zeros(1), none, none, np.array([one.base]))
+        return
+    for tree in boosted_trees(one.trees._predictors, target):
+        yield tree._replace(feature=one.column[tree.feature])

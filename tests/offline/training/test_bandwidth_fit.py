@@ -52,6 +52,40 @@ def test_trees_in_onnx_are_the_trees() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_targets_and_columns_that_never_move_need_no_trees() -> None:
+    boosting = pytest.importorskip("offline.training.boosting", reason="the train extra is not installed")
+    (z, y), (z_validation, y_validation) = _linear(0, 600), _linear(1)
+    z[:, [0, 5]] = y[:, 1] = y_validation[:, 1] = 0.25
+    ensembles = boosting.fit_boosting(z, y, z_validation, y_validation, seed=0, say=lambda line: None)
+    assert [one.trees is None for one in ensembles] == [False, True, False, False]
+    content = boosting.trees_body(z.shape[1], ensembles).SerializeToString()
+    found = run_session(open_session(content), z_validation)["difference"]
+    np.testing.assert_array_equal(found[:, 1], 0.25)
+    for m in (0, 2, 3):
+        expected = ensembles[m].trees.predict(np.delete(z_validation, [0, 5], axis=1))
+        np.testing.assert_allclose(found[:, m], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_that_moves_is_still_a_model() -> None:
+    boosting = pytest.importorskip("offline.training.boosting", reason="the train extra is not installed")
+    z, y = _linear(0)
+    still = np.broadcast_to(np.array([0.0, 1.0, -2.0, 0.5], np.float32), y.shape)
+    content = boosting.trees_body(z.shape[1], boosting.fit_boosting(z, still, z, still, 0, lambda line: None))
+    found = run_session(open_session(content.SerializeToString()), z[:3])["difference"]
+    np.testing.assert_array_equal(found, still[:3])
+
+
+def test_a_refit_is_as_large_as_was_best_and_knows_validation() -> None:
+    boosting = pytest.importorskip("offline.training.boosting", reason="the train extra is not installed")
+    (z, y), (z_validation, y_validation) = _linear(0, 300), _linear(1, 300)
+    parts = (z, y, z_validation, y_validation, 0, lambda line: None)
+    once, again = boosting.fit_boosting(*parts), boosting.fit_boosting(*parts, refit=True)
+    for m in range(4):
+        assert again[m].trees.n_iter_ == max(1, int(np.argmax(once[m].trees.validation_score_)))
+        errors = [np.abs(one[m].predict(z_validation) - y_validation[:, m]).mean() for one in (once, again)]
+        assert errors[1] < 0.9 * errors[0]
+
+
 def test_thresholds_are_rounded_down() -> None:
     value = np.random.default_rng(0).normal(size=1000)
     single = round_down(value)
