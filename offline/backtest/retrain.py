@@ -181,14 +181,18 @@ def _words(missed: Gate) -> str:
 
 
 def _trace(taken: Taken, meets: NDArray[np.int64], online: NDArray[np.float64]) -> Trace:
-    """What a training sees of the series, with every target that will ever be known."""
+    """What a training sees of the series, with every target that will ever be known.
+
+    What is too large for single precision is no target: workers do not ask models about it either.
+    """
     n, made = len(taken.made), taken.made
-    target = np.where((meets >= 0)[:, None], taken.samples[meets], np.nan)
+    with np.errstate(over="ignore"):
+        feature = taken.feature.astype(np.float32)
+        context = make_context(made["expert"], made["scale"], made["made_at"] + taken.horizon_ms)
+    fit = (meets >= 0) & np.isfinite(feature).all(axis=1) & np.isfinite(context).all(axis=1)
     return Trace(
-        taken.grid.time_ms, np.zeros(n, np.int64), np.arange(n), np.zeros(n, np.int64),
-        taken.feature.astype(np.float32),
-        make_context(made["expert"], made["scale"], made["made_at"] + taken.horizon_ms), online,
-        made["expert"][:, list(BARS.values())], taken.period, target,
+        taken.grid.time_ms, np.zeros(n, np.int64), np.arange(n), np.zeros(n, np.int64), feature, context, online,
+        made["expert"][:, list(BARS.values())], taken.period, np.where(fit[:, None], taken.samples[meets], np.nan),
     )  # fmt: skip
 
 

@@ -145,6 +145,13 @@ def test_values_below_0_are_forecast_alike() -> None:
     assert other == pytest.approx(one, rel=0.1)  # features of samples are those of throughputs, which end at 0
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e30, 1e40])
+def test_values_of_any_size_are_trained_on_or_left_alone(factor: float) -> None:
+    grid = scheduled(1000)
+    one = backtest_column("work", replace(grid, value=factor * grid.value), trained=ONCE)
+    assert all(turn.refused for turn in one.trainings) or one.ratio < 0.4  # beyond 1e38 nothing is a number to a worker
+
+
 def test_every_champion_serves_until_the_next() -> None:
     grid = scheduled(1150)
     taken, champions, turns = trained(grid, Retraining(growth=0.2))
