@@ -43,6 +43,11 @@ class Ensemble(NamedTuple):
         return np.full(len(z), self.base) if self.trees is None else self.trees.predict(z[:, self.column])
 
 
+def grown_on(column: NDArray[np.intp], trees: Any) -> Ensemble:
+    """Fitted `HistGradientBoosting*`, which saw these columns of `z`."""
+    return Ensemble(column, trees, float(np.ravel(trees._baseline_prediction)[0]))
+
+
 def fit_boosting(
     z: F32,
     y: F32,
@@ -82,7 +87,7 @@ def fit_boosting(
                 trees = _trees(len(z), seed, max_iter=best, early_stopping=False)
                 trees.fit(np.concatenate([z, z_validation]), np.concatenate([y[:, m], y_validation[:, m]]))
         say(f"boosting: target {m + 1} of {y.shape[1]}, {trees.n_iter_} trees")
-        ensembles.append(Ensemble(column, trees, float(np.ravel(trees._baseline_prediction)[0])))
+        ensembles.append(grown_on(column, trees))
     return ensembles
 
 

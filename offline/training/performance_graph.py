@@ -7,7 +7,7 @@ import onnx
 from onnx.compose import add_prefix
 
 from offline.training.bandwidth_graph import Graph
-from offline.training.boosting import trees_body
+from offline.training.boosting import grown_on, trees_body
 from offline.training.performance_model import LIMIT, Fitted, Lines, Scaler
 from online_models.performance.input import CURRENT, MARGIN, MEAN_10, RATIO
 from schemas.performance import HORIZON_STEPS
@@ -46,7 +46,7 @@ def _score(graph: Graph, fitted: Fitted, width: int) -> str:
     trees, _ = fitted.parts
     if trees is None:
         return graph.add("Mul", _column(graph, RATIO), graph.constant(np.float32(0)))
-    return _body(graph, "breach/", trees_body(width, [trees]))
+    return _body(graph, "breach/", trees_body(width, [grown_on(np.arange(width), trees)]))
 
 
 def _write_change(graph: Graph, fitted: Fitted, width: int) -> None:
@@ -60,7 +60,11 @@ def _write_change(graph: Graph, fitted: Fitted, width: int) -> None:
         lines = fitted.parts
         graph.add("Identity", _line(graph, lines.scaler, lines.change, lines.change_bias), output="change")
     else:
-        graph.add("Identity", _body(graph, "change/", trees_body(width, fitted.parts[1])), output="change")
+        graph.add(
+            "Identity",
+            _body(graph, "change/", trees_body(width, [grown_on(np.arange(width), one) for one in fitted.parts[1]])),
+            output="change",
+        )
 
 
 def _column(graph: Graph, at: int) -> str:
