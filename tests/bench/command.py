@@ -12,6 +12,15 @@ import click
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
+def _settings(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """A worker's settings by name; those that cannot be end the command as they would end a worker."""
+    from streams.settings import Settings
+
+    found = dict(one.partition("=")[::2] for one in given)
+    Settings.from_environment(found)
+    return found
+
+
 @click.group()
 def bench() -> None:
     """Measure it: what the README's figures come from."""
@@ -84,10 +93,18 @@ def recovery(links: int, rate: float, as_json: bool) -> None:
 @click.option("--links", default=2_000, show_default=True, help="Size of the simulated fleet.")
 @click.option("--seed", default=1, show_default=True, help="Of the fleet.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long each load lasts.")
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_settings,
+    help="A setting of the worker (`dwcp config` lists them), again for more.",
+)
 @_as_json
 def pipeline(
     paths: tuple[str, ...], records: int, rates: tuple[float, ...], links: int, seed: int, seconds: float,
-    as_json: bool,
+    given: dict[str, str], as_json: bool,
 ) -> None:  # fmt: skip
     """Events/s and latency of one worker process, from a real Kafka to a real Kafka, by path.
 
@@ -97,7 +114,7 @@ def pipeline(
     from tests.bench.pipeline import PATHS, run
 
     chosen = paths or tuple(PATHS)
-    found = run(chosen, records, rates, links, seed, seconds, lambda text: click.echo(text, err=True))
+    found = run(chosen, records, rates, links, seed, seconds, lambda text: click.echo(text, err=True), given)
     if as_json:
         _print(found)
         return

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ LOADS: Final = (0.1, 0.5, 0.8)
 
 def run(
     paths: Sequence[str], records: int, rates: Sequence[float], links: int, seed: int, seconds: float,
-    say: Callable[[str], None],
+    say: Callable[[str], None], given: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """Measure paths.
 
@@ -47,6 +47,8 @@ def run(
         How long each load lasts.
     say
         Where progress goes.
+    given
+        Settings of the worker, by name of their variables.
     """
     if reason := missing():
         raise SystemExit(f"dwcp: a real Kafka is needed: {reason}")
@@ -55,11 +57,11 @@ def run(
     raw = raw_records(records_for(rates, seconds, fewest) if rates else 3 * records, links, seed)
     keyed = keyed_records(raw, ingest.agents)
     size = {} if rates else {"records": records}
-    found: dict[str, Any] = {**size, "links": links, "seed": seed, "seconds": seconds}
+    found: dict[str, Any] = {**size, "links": links, "seed": seed, "seconds": seconds, "settings": given}
     with Kafka() as kafka, tempfile.TemporaryDirectory() as directory:
         for name in paths:
             say(f"{name}:")
-            trial = Trial(name, kafka.address, raw | keyed, File(directory), say)
+            trial = Trial(name, kafka.address, raw | keyed, File(directory), say, more=given)
             found[name] = _at_rates(trial, rates, seconds) if rates else _measure(trial, records, seconds)
     found["lost"] = sum(found[name]["lost"] for name in paths)
     return found
