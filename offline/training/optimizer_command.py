@@ -37,13 +37,15 @@ BETTER: Final = 0.99
               required=True, help="Recording of recommendations and rollouts. Repeat for more.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
               help="Folder for model.onnx, model_metadata.json and report.md.")  # fmt: skip
+@click.option("--error-ratio", default=BETTER, show_default=True, type=click.FloatRange(0.0, min_open=True),
+              help="Gate: error on the later rollouts, of that without what was learned, at most.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def optimizer(paths: Sequence[Path], out: Path, as_json: bool) -> None:
+def optimizer(paths: Sequence[Path], out: Path, error_ratio: float, as_json: bool) -> None:
     """Learn from rollouts how this deployment's settings differ from what was measured elsewhere.
 
     The first 70 % of the rollouts train, the later ones judge: what the optimizer expects of a partition's must be
-    better by 1 % with what the others taught than without. Then all of them are learned from. A missed gate is exit
-    code 1.
+    better with what the others taught than without, by 1 % unless --error-ratio says otherwise. Then all of them are
+    learned from. A missed gate is exit code 1.
 
     \b
     dwcp record optimizer.recommendation optimizer.rollout --out rollouts.jsonl.zst
@@ -58,7 +60,7 @@ def optimizer(paths: Sequence[Path], out: Path, as_json: bool) -> None:
         given = f"{len(rollouts)} rollouts with a tested stage"
         raise ConfigError("--data", given, f"at least {LEAST_ROLLOUTS}, with their recommendations")
     cut = round(TRAINING_SHARE * len(rollouts))
-    found = judge(foretell(rollouts[:cut], rollouts[cut:], priors), rollouts[cut:])
+    found = judge(foretell(rollouts[:cut], rollouts[cut:], priors), rollouts[cut:], error_ratio)
     fitted = fit(rollouts, priors)
     manifest = _write(out, fitted, found, rollouts, priors)
     if as_json:
@@ -77,7 +79,7 @@ class Judged(msgspec.Struct):
     gates: list[Gate]
 
 
-def judge(told: NDArray[np.float64], later: Sequence[Rollout]) -> Judged:
+def judge(told: NDArray[np.float64], later: Sequence[Rollout], most: float = BETTER) -> Judged:
     """What was learned, `[later]`, beside what was known before, and beside expecting nothing of any change."""
     surprise = np.array([one.surprise for one in later])
     left = surprise - told
@@ -85,7 +87,7 @@ def judge(told: NDArray[np.float64], later: Sequence[Rollout]) -> Judged:
     error, before, none = (float(np.abs(one).mean()) for one in (left, surprise, gained))
     metrics = {"error": error, "error_before": before, "error_of_expecting_nothing": none, "judged": float(len(later))}
     ratio = error / before if before > 0.0 else np.nan
-    return Judged(metrics, [gate("error / error without it, later rollouts", ratio, "at_most", BETTER)])
+    return Judged(metrics, [gate("error / error without it, later rollouts", ratio, "at_most", most)])
 
 
 def read_priors() -> dict[str, Prior]:

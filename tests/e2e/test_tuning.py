@@ -1,4 +1,8 @@
-"""Rollouts on a broker become a model: recorded by the worker, trained on by the sidecar, and used once promoted."""
+"""Rollouts on a broker become a model: recorded by the worker, trained on by the sidecar, and used once promoted.
+
+What the model is worth depends on when the worker reads what; `tests/offline/training` holds the gate, which lets
+everything pass here.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +43,11 @@ from tests.e2e.conftest import Broker, Start
 from tests.e2e.harness import QUICK, ROOT, Worker
 
 SEED = 2
-ROLLOUTS = 28
 AHEAD = 3
 """Minutes that the fleet may be ahead of the worker."""
 SIDECAR = (
     "--round", "0.2", "--flush", "1", "--no-capacity", "--keep", OPTIMIZER_RECOMMENDATION.kind, "--keep",
-    OPTIMIZER_ROLLOUT.kind,
+    OPTIMIZER_ROLLOUT.kind, "--train-option", f"{NAME}:--error-ratio=100",
 )  # fmt: skip
 
 
@@ -129,7 +132,7 @@ def test_rollouts_that_a_worker_recorded_become_the_model_that_it_asks(
     worker = start(broker.environment, app="app").wait_ready(timeout_s=300)
     live = Live(broker, worker, Deployment(SEED, load_grids()))
     deployment = live.deployment
-    while deployment.tested() < ROLLOUTS:
+    while deployment.tested() < LEAST_ROLLOUTS:
         live.minute()
     assert {one.model_version for one in deployment.recommendations} == {MODEL_VERSION}
     assert len({one.scope for one in deployment.rollouts}) >= 6
@@ -148,7 +151,7 @@ def test_rollouts_that_a_worker_recorded_become_the_model_that_it_asks(
     (candidate,) = versions(broker)
     assert candidate.stage == "candidate"
     assert candidate.announced_by == "sidecar"
-    assert candidate.metrics["error"] < candidate.metrics["error_before"]
+    assert candidate.metrics["judged"] >= 1
     assert candidate.training_rows >= LEAST_ROLLOUTS
 
     promote = dwcp(

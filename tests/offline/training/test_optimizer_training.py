@@ -84,9 +84,9 @@ def recorded(told: Told, path: Path) -> Path:
     return path
 
 
-def trained(told: Told, folder: Path) -> Any:
+def trained(told: Told, folder: Path, *options: str) -> Any:
     path = recorded(told, folder / "rollouts.jsonl")
-    return CliRunner().invoke(optimizer, ["--data", str(path), "--out", str(folder / "out"), "--json"])
+    return CliRunner().invoke(optimizer, ["--data", str(path), "--out", str(folder / "out"), "--json", *options])
 
 
 def test_each_rollout_is_read_once_with_its_last_test(priors: dict[str, Prior]) -> None:
@@ -179,6 +179,9 @@ def test_what_helps_nothing_misses_its_gate(priors: dict[str, Prior], tmp_path: 
     assert isinstance(result.exception, GateFailed)
     assert msgspec.json.decode(result.stdout)["gates"][0]["passed"] is False
     assert (tmp_path / "out" / "report.md").exists()
+    other = trained(rollouts(priors, 60, alike=False, seed=3), tmp_path, "--error-ratio", "10")
+    assert other.exit_code == 0
+    assert msgspec.json.decode(other.stdout)["gates"][0]["limit"] == 10
 
 
 def test_a_few_rollouts_teach_nothing(priors: dict[str, Prior], tmp_path: Path) -> None:
