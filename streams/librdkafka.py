@@ -42,8 +42,8 @@ _FIXED: Final = 6
 _ARGUMENT_WORDS: Final = 9
 """An `rd_kafka_vu_t`: its type in a word of eight bytes, then a union of eight words."""
 
-_PRIVATE_BYTES: Final = 64
-"""Where the opaque word of an `rd_kafka_message_t` stands."""
+_PRIVATE_WORD: Final = 8
+"""Which word of an `rd_kafka_message_t` is the opaque one."""
 
 
 class _Message(Structure):
@@ -239,6 +239,8 @@ def _compiled() -> _Compiled:
     from numba import cfunc, njit, types
     from numba.extending import intrinsic
 
+    from schemas.memory import int_at
+
     word = ir.IntType(64)
 
     @intrinsic
@@ -260,20 +262,11 @@ def _compiled() -> _Compiled:
 
         return types.int64(types.int64, types.int64), build
 
-    @intrinsic
-    def load(_: Any, address: Any) -> Any:
-        """The word at an address."""
-
-        def build(_: Any, builder: Any, __: Any, given: Any) -> Any:
-            return builder.load(builder.inttoptr(given[0], word.as_pointer()))
-
-        return types.int64(types.int64), build
-
     @cfunc(types.int32(types.int64, types.int64, types.int64), cache=True)
     def acknowledge(_: int, message: int, __: int) -> int:
         """One less is on its way, unless it failed: a flush waits until that is reported."""
-        if load(message) & 0xFFFFFFFF == 0:
-            add(load(message + _PRIVATE_BYTES), -1)
+        if int_at(message, 0) & 0xFFFFFFFF == 0:
+            add(int_at(message, _PRIVATE_WORD), -1)
         return 0
 
     @njit(cache=True, nogil=True)

@@ -31,7 +31,7 @@ from streams.settings import Settings
 from streams.snapshot import Id, Label, split
 from streams.stepper import Stepper
 from streams.work import Held
-from streams.writer import Pending, Round, Writer
+from streams.writer import Pending, Renewal, Writer
 
 _log = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ _BYTES_PER_S: Final = 32e6
 
 @dataclass(slots=True)
 class _Written:
-    """What of a partition's state was captured so far: the newest snapshot, its chain, and the round under way."""
+    """What of a partition's state was captured so far: the newest snapshot, its chain, and the renewal under way."""
 
     id: Id
     next_offset: int
     base: Id
     size: int
-    round: Round | None = None
+    renewal: Renewal | None = None
 
 
 class StateStore:
@@ -236,13 +236,13 @@ class StateStore:
         self._number += 1
         id_ = (self._author, self._number)
         state_bytes = len(state) * state.row_bytes
-        round_, opens = None if written is None else written.round, None
-        if round_ is None and (written is None or written.size > 2 * max(state_bytes, _LEAST_BYTES)):
+        renewal, opens = None if written is None else written.renewal, None
+        if renewal is None and (written is None or written.size > 2 * max(state_bytes, _LEAST_BYTES)):
             state.renew()
-            round_ = opens = Round(id_)
-        renew_bytes = max(state_bytes // _RENEWAL_SHARE, _RENEWAL_BYTES) if round_ is not None else 0
+            renewal = opens = Renewal(id_)
+        renew_bytes = max(state_bytes // _RENEWAL_SHARE, _RENEWAL_BYTES) if renewal is not None else 0
         capture = state.capture(whole=written is None, renew_bytes=renew_bytes)
-        closes = round_ if round_ is not None and state.renewed else None
+        closes = renewal if renewal is not None and state.renewed else None
         base = id_ if written is None else closes.first if closes is not None else written.base
         label = Label(
             app=self._settings.app_id,
@@ -254,10 +254,10 @@ class StateStore:
         )
         newest = {name.decode(): offset for name, offset in held.newest_origin.items()}
         size = capture.size
-        if round_ is not None:
-            round_.size += size
+        if renewal is not None:
+            renewal.size += size
         chain = closes.size if closes is not None else size + (0 if written is None else written.size)
-        self._written[partition] = _Written(id_, next_offset, base, chain, None if closes is not None else round_)
+        self._written[partition] = _Written(id_, next_offset, base, chain, None if closes is not None else renewal)
         self._writer.add(partition, Pending(next_offset, split(label, capture, newest), opens, closes))
         return size
 

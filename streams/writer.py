@@ -22,7 +22,7 @@ from streams.snapshot import Id
 
 
 @dataclass(slots=True)
-class Round:
+class Renewal:
     """A round of renewal: its first snapshot, its bytes so far, and where in the topic it begins (0: not known)."""
 
     first: Id
@@ -36,8 +36,8 @@ class Pending:
 
     next_offset: int
     records: Iterator[tuple[bytes, Headers]]
-    opens: Round | None
-    closes: Round | None
+    opens: Renewal | None
+    closes: Renewal | None
 
 
 class Writer:

@@ -293,8 +293,9 @@ class Sidecar:
             return
         if due := self.trainer.due(now_ms):
             self.commit()  # what came is to be learned from
-            # One that has nothing to learn from does not keep the others from it.
-            any(self.trainer.begin(one, self._archive, now_ms) for one in due)
+            for one in due:  # one that has nothing to learn from does not keep the others from it
+                if self.trainer.begin(one, self._archive, now_ms):
+                    break
 
     def _caught_up(self) -> bool:
         """Whether everything was read that was there at the beginning: less is not worth a training."""

@@ -108,8 +108,9 @@ class _Lane:
         result = self._stepper.step(held, work)
         traced = traces(records)
         trace = None if traced is None else [traced[r] for r in work.row.tolist()]
+        origins, keys = Binary.of(work.origins), Binary.of(work.keys)
         for topic, output in result.outputs.items():
-            made = self._envelopes[topic].encode(output, Binary.of(work.origins), Binary.of(work.keys), trace)
+            made = self._envelopes[topic].encode(output, origins, keys, trace)
             rows = work.row[output.row].tolist()
             for row, key, value, head in zip(rows, made.keys, made.values, made.headers, strict=True):
                 self._out.add(topic, records[row].timestamp_ms, key, value, head)

@@ -133,9 +133,10 @@ class Links:
     def _step(self, held: Held, records: Sequence[Record]) -> None:
         work = self._stepper.admit(held, records, self._stepper.decode(records, 0))
         result = self._stepper.step(held, work)
+        origins, keys = Binary.of(work.origins), Binary.of(work.keys)
         for envelope in self._envelopes:
             if envelope.topic in result.outputs:
-                envelope.encode(result.outputs[envelope.topic], Binary.of(work.origins), Binary.of(work.keys))
+                envelope.encode(result.outputs[envelope.topic], origins, keys)
         if NETWORK_SCORE in result.outputs:
             self.scored += len(result.outputs[NETWORK_SCORE].row)
 

@@ -69,8 +69,9 @@ def keyed_records(given: Mapping[Topic, Sequence[Record]], agents: Sequence[Agen
         for at in range(0, len(records), 10_000):
             some = records[at : at + 10_000]
             work = stepper.decode(some, 0)
+            origins, keys = Binary.of(work.origins), Binary.of(work.keys)
             for topic, output in stepper.step(held, work).outputs.items():
-                made = Envelope(topic, agent.name).encode(output, Binary.of(work.origins), Binary.of(work.keys))
+                made = Envelope(topic, agent.name).encode(output, origins, keys)
                 for key, value, own in zip(made.keys, made.values, made.headers, strict=True):
                     into = found[topic]
                     into.append(Record(key, value, len(into), 0, own))

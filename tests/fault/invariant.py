@@ -190,8 +190,9 @@ def replay(
         piece = records[at : at + cut]
         work = stepper.admit(held, piece, stepper.decode(piece, partition))
         result = stepper.step_each(held, work) if _is_poison(piece) else stepper.step(held, work)
+        origins, keys = Binary.of(work.origins), Binary.of(work.keys)
         for topic, output in result.outputs.items():
-            made = Envelope(topic, agent.name).encode(output, Binary.of(work.origins), Binary.of(work.keys))
+            made = Envelope(topic, agent.name).encode(output, origins, keys)
             ids = [dict(h)[CE_ID] for h in made.headers]
             outputs.setdefault(topic, {}).update(zip(ids, made.values, strict=True))  # type: ignore[arg-type]
         reasons |= {piece[r.row].offset: r.error.reason for r in work.rejected}
